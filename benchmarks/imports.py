@@ -1,0 +1,48 @@
+"""What each program costs before it does anything: CPU and memory of its imports."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+
+PROGRAMS = {
+    "python alone": "sys",
+    "istio-init, pilot-agent": "mesh.agent.main",
+    "pilot-discovery": "mesh.pilot.main",
+    "sidecar-injector": "mesh.injector.main",
+    "weather": "weather.main",
+    "pocketkube": "pocketkube.main",
+    "meshctl": "mesh.cli.main",
+}
+PROBE = """
+import importlib, json, resource, sys
+importlib.import_module(sys.argv[1])
+use = resource.getrusage(resource.RUSAGE_SELF)
+heavy = sorted({"kubernetes", "pydantic", "aiohttp", "grpc"} & set(sys.modules))
+print(json.dumps([use.ru_utime + use.ru_stime, use.ru_maxrss / 1024, heavy]))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportCost:
+    """The best of three runs: seconds of CPU, MB of memory, the heavy libraries that came along."""
+
+    program: str
+    seconds: float
+    megabytes: float
+    heavy: tuple[str, ...]
+
+
+def measure() -> list[ImportCost]:
+    """Import every program's module in a fresh interpreter, three times each."""
+    return [
+        min((probe(name, module) for _ in range(3)), key=lambda c: c.seconds)
+        for name, module in PROGRAMS.items()
+    ]
+
+
+def probe(program: str, module: str) -> ImportCost:
+    """One import in a fresh interpreter."""
+    run = subprocess.run([sys.executable, "-c", PROBE, module], capture_output=True, text=True, check=True)
+    seconds, megabytes, heavy = json.loads(run.stdout)
+    return ImportCost(program, seconds, megabytes, tuple(heavy))

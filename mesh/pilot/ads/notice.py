@@ -1,0 +1,35 @@
+"""A way to wait for "something has changed", for any number of waiters, without polling."""
+
+import asyncio
+from collections.abc import Callable
+
+
+class Notice:
+    """Wakes everybody who waits; says nothing of what has changed, so each looks for itself."""
+
+    def __init__(self) -> None:
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Notice, {len(self._waiters)} waiting>"
+
+    def give(self) -> None:
+        """Wake all who wait now."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
+    async def wait_for(self, condition: Callable[[], bool], *, deadline: float) -> bool:
+        """Wait until `condition` holds, looking at each notice; False once the loop's time is `deadline`."""
+        loop = asyncio.get_running_loop()
+        while not condition():
+            waiter = loop.create_future()
+            self._waiters.add(waiter)
+            try:
+                await asyncio.wait_for(waiter, max(0.0, deadline - loop.time()))
+            except TimeoutError:
+                return condition()
+            finally:
+                self._waiters.discard(waiter)
+        return True

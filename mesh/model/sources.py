@@ -1,4 +1,4 @@
-"""Where the mesh's knowledge comes from, as Pilot sees it: configuration and services, each behind one interface.
+"""Where Pilot's knowledge comes from: configuration and services, each behind one interface.
 
 Both are fed by a task (`run`) and read without waiting; what they hand out is immutable, and what did not
 change stays the same value, so that comparison by identity finds the differences.

@@ -62,6 +62,7 @@ class Pushes:
         self._since = self._since or time.time()
         self.asked += 1
         self._wake.set()
+        self.sessions.notice.give()
 
     async def run(self) -> None:
         """Push for ever."""

@@ -1,0 +1,176 @@
+"""Whether a change is in force, and waiting until it is.
+
+In force means: Pilot has seen the object in the version asked for (or its deletion); a snapshot that contains
+it was compiled; every connected proxy has accepted each resource that this changed for it, with all that
+those wait for; and each such proxy's agent says that nothing is warming. A refused resource ends the wait
+with Envoy's words. Proxies that the change does not concern are not waited for, whatever they are busy with.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mesh.model import ObjectKey
+from mesh.pilot.ads.pushes import Pushes
+from mesh.pilot.debug.agents import Agents
+from mesh.pilot.debug.scope import Concern, Scope
+
+
+class Sources(Protocol):
+    """What Pilot has seen of the world's objects."""
+
+    def serves(self, kind: str) -> bool:
+        """Whether objects of this kind mean anything to Pilot."""
+        ...
+
+    def seen(self, key: ObjectKey) -> str | None:
+        """The version of the object that was seen last; None if it does not exist."""
+        ...
+
+    def rejected(self, key: ObjectKey) -> str | None:
+        """Why the version that was seen last is not in use; None if it is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An object that shall be in force at a version (at any, if empty), or whose deletion shall."""
+
+    key: ObjectKey
+    version: str = ""
+    deleted: bool = False
+
+    @classmethod
+    def parse(cls, value: Any) -> "Wanted":
+        """Read the debug interface's form; `ValueError` names what is wrong."""
+        if not isinstance(value, dict) or not value.get("kind") or not value.get("name"):
+            raise ValueError(f"an object needs kind and name, and namespace if it has one; got {value!r}")
+        unknown = value.keys() - {"kind", "namespace", "name", "resourceVersion", "deleted"}
+        if unknown:
+            raise ValueError(f"unknown fields {sorted(unknown)} in {value!r}")
+        key = ObjectKey(value["kind"], value.get("namespace") or "", value["name"])
+        return cls(key, str(value.get("resourceVersion") or ""), bool(value.get("deleted")))
+
+    def seen_in(self, sources: Sources) -> bool:
+        """Whether Pilot has seen it. Versions are compared as numbers where they are numbers."""
+        seen = sources.seen(self.key)
+        if self.deleted:
+            return seen is None
+        return seen is not None and _at_least(seen, self.version)
+
+    def problem(self, sources: Sources) -> str:
+        """What it still waits for, for people."""
+        seen = sources.seen(self.key)
+        if self.deleted:
+            return f"Pilot to see that {self.key} is deleted (it has version {seen})"
+        has = f"it has {seen}" if seen else "it has none"
+        return f"Pilot to see {self.key} at version {self.version or 'any'} ({has})"
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What came out; `plain` is the debug interface's form."""
+
+    state: str
+    snapshot: int
+    elapsed_ms: float = 0.0
+    proxies: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[dict[str, str]] = field(default_factory=list)
+    waiting_for: list[str] = field(default_factory=list)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "state": self.state,
+            "snapshot": self.snapshot,
+            "elapsedMs": round(self.elapsed_ms, 3),
+            "proxies": self.proxies,
+            "errors": self.errors,
+            "waitingFor": self.waiting_for,
+        }
+
+
+class Barrier:
+    """Waits until changes are in force."""
+
+    def __init__(self, pushes: Pushes, sources: Sources, agents: Agents) -> None:
+        self.pushes = pushes
+        self.sources = sources
+        self.agents = agents
+
+    async def wait(self, wanted: Sequence[Wanted], *, seconds: float) -> Verdict:
+        """Wait for all of `wanted`, at most so long; without any, for all that Pilot has seen so far."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        verdict = await self._wait(wanted, began + seconds)
+        verdict.elapsed_ms = (loop.time() - began) * 1000
+        return verdict
+
+    async def _wait(self, wanted: Sequence[Wanted], deadline: float) -> Verdict:
+        unknown = [str(want.key) for want in wanted if not self.sources.serves(want.key.kind)]
+        if unknown:
+            errors = [{"message": f"{each}: Pilot does not serve this kind"} for each in unknown]
+            return self._verdict("unknown", errors=errors)
+        notice = self.pushes.sessions.notice
+        if not await notice.wait_for(lambda: all(w.seen_in(self.sources) for w in wanted), deadline=deadline):
+            missing = [w.problem(self.sources) for w in wanted if not w.seen_in(self.sources)]
+            return self._verdict("timeout", waiting_for=missing)
+        if refused := list(self._refused(wanted)):
+            return self._verdict("rejected", errors=refused)
+        target = self.pushes.asked
+        if not await notice.wait_for(lambda: self.pushes.done >= target, deadline=deadline):
+            errors = [{"message": self.pushes.failure}] if self.pushes.failure else []
+            return self._verdict("timeout", errors=errors, waiting_for=["Pilot to compile the change"])
+        return await self._accepted(Scope(self.pushes, {want.key for want in wanted}), deadline)
+
+    def _refused(self, wanted: Iterable[Wanted]) -> Iterator[dict[str, str]]:
+        for want in wanted:
+            reason = None if want.deleted else self.sources.rejected(want.key)
+            if reason is not None:
+                yield {"object": str(want.key), "message": reason}
+
+    async def _accepted(self, scope: Scope, deadline: float) -> Verdict:
+        await self.pushes.sessions.notice.wait_for(scope.settled, deadline=deadline)
+        waiting = [line for concern in scope.left for line in concern.waiting_for()]
+        errors = [error for concern in scope.concerns for error in concern.rejections(scope.keys)]
+        if errors or waiting:
+            return self._verdict(
+                "nack" if errors else "timeout", scope=scope, errors=errors, waiting_for=waiting
+            )
+        return await self._warm(scope, deadline)
+
+    async def _warm(self, scope: Scope, deadline: float) -> Verdict:
+        words = await asyncio.gather(*(self._warmed(concern, deadline) for concern in scope.concerns))
+        problems = [problem for problem in words if problem]
+        return self._verdict("timeout" if problems else "in-force", scope=scope, waiting_for=problems)
+
+    async def _warmed(self, concern: Concern, deadline: float) -> str:
+        word = await self.agents.wait(concern.session, deadline=deadline)
+        if word:
+            return f"{concern.session.id}: {word.problem}"
+        concern.in_force_at = time.time()
+        return ""
+
+    def _verdict(
+        self,
+        state: str,
+        *,
+        scope: Scope | None = None,
+        errors: Sequence[dict[str, str]] = (),
+        waiting_for: Sequence[str] = (),
+    ) -> Verdict:
+        return Verdict(
+            state,
+            self.pushes.sessions.snapshot.version,
+            proxies=[concern.plain(scope) for concern in scope.concerns] if scope else [],
+            errors=list(errors),
+            waiting_for=list(waiting_for),
+        )
+
+
+def _at_least(seen: str, wanted: str) -> bool:
+    if seen.isdecimal() and wanted.isdecimal():
+        return int(seen) >= int(wanted)
+    return not wanted or seen == wanted

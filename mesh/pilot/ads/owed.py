@@ -52,6 +52,10 @@ class Owed:
         """What is owed now shall block nothing any more; it stays owed."""
         self._given_up.update(self._waiting)
 
+    def names(self, type_url: str) -> set[str]:
+        """Names of one type that are owed."""
+        return {name for kind, name in self._waiting if kind == type_url}
+
     def blocks(self, type_url: str) -> bool:
         """Whether anything of a type is owed that was not given up."""
         return any(kind == type_url for kind, _ in self._waiting.keys() - self._given_up)

@@ -35,6 +35,7 @@ class Machine:
         """Whether something due is held back until the client has answered for something else."""
         self._released = False
         self._nonces = 0
+        self._clusters_view: View | None = None  # of the clusters that are under way
 
     def __repr__(self) -> str:
         form = "sotw" if self.sotw else "delta"
@@ -80,7 +81,7 @@ class Machine:
     def _open(self, watch: Watch) -> frozenset[str]:
         under_way = watch.in_flight.names if watch.in_flight else frozenset()
         due = frozenset(watch.pending)
-        if watch.type_url == CDS and self._users_refused():
+        if watch.type_url in (CDS, EDS) and self._users_refused():
             due &= frozenset(watch.wanted)
         return under_way | due
 
@@ -89,7 +90,7 @@ class Machine:
     def _subscribe_delta(self, watch: Watch, request: DeltaRequest, first: bool) -> None:
         if first:
             watch.wildcard = watch.type_url in FULL_STATE and not request.subscribe
-            watch.remember(request.initial_versions)
+            watch.remember(request.initial_versions, current=watch.type_url != EDS)
             self._want(watch)
         watch.unsubscribe(request.unsubscribe)
         watch.subscribe(request.subscribe)
@@ -110,19 +111,29 @@ class Machine:
     def _want(self, watch: Watch) -> frozenset[str]:
         return watch.want(self._resources(self.view, watch), self.view.version)
 
-    @staticmethod
-    def _resources(view: View, watch: Watch) -> Mapping[str, Resource]:
-        return view.resources(watch.type_url, watch.wildcard, frozenset(watch.names))
+    def _resources(self, view: View, watch: Watch) -> Mapping[str, Resource]:
+        found = view.resources(watch.type_url, watch.wildcard, frozenset(watch.names))
+        if watch.type_url != EDS or self._clusters_view is None:
+            return found
+        lost = (self.owed.names(EDS) & watch.names) - found.keys()
+        if not lost:
+            return found
+        # Their clusters are under way and already gone again: without endpoints Envoy would never answer.
+        return {**found, **self._clusters_view.resources(EDS, False, lost)}
 
     # What accepted resources wait for
 
     def _answered(self, watch: Watch, answer: Answer) -> None:
         response = answer.response
         settled = response.names if answer.error is None else frozenset(watch.rejected)
-        self.owed.settle(response.type_url, settled)
+        self.owed.settle(response.type_url, settled - watch.forced)
         gone = response.removed if answer.error is None else response.names
         for name in gone:
             self.owed.forget_waiting((response.type_url, name))
+        if response.type_url == CDS:
+            self._clusters_view = None
+            if EDS in self.watches:
+                self._want(self.watches[EDS])
 
     def _owe(self, response: Response) -> None:
         """Note what the resources of a response wait for; endpoints are sent again for each changed cluster.
@@ -131,11 +142,13 @@ class Machine:
         keeps back its ACK of clusters until all are warm. So the endpoints must follow without waiting.
         """
         again = response.type_url == CDS
+        if again:
+            self._clusters_view = self.view
         for resource in response.changed:
             self.owed.forget_waiting((response.type_url, resource.name))
             for type_url, name in resource.waits_for:
                 watch = self.watches.get(type_url)
-                held = watch is not None and name in watch.accepted
+                held = watch is not None and watch.told(name)
                 if watch is not None and held and again:
                     watch.force(name)
                 if type_url in ORDER and (again or not held):
@@ -205,7 +218,17 @@ class Machine:
         if self._users_refused():
             return False
         users = [self.watches[type_url] for type_url in USERS if type_url in self.watches]
-        return self._released or (not self.owed and all(watch.settled for watch in users))
+        waiting = self.owed.blocks(RDS) or self._users_to_come()
+        return self._released or (not waiting and all(watch.settled for watch in users))
+
+    def _users_to_come(self) -> bool:
+        """Whether a client that was here before has yet to ask for its listeners and routes."""
+        clusters, listeners = self.watches.get(CDS), self.watches.get(LDS)
+        if clusters is None or not clusters.returning:
+            return False
+        if listeners is None:
+            return True
+        return RDS not in self.watches and any(resource.waits_for for resource in listeners.wanted.values())
 
     def _users_refused(self) -> bool:
         return any(self.watches[type_url].rejected for type_url in USERS if type_url in self.watches)

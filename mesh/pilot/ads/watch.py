@@ -40,10 +40,15 @@ class Watch:
     forced: set[str] = field(default_factory=set)
     suspects: deque[frozenset[str]] = field(default_factory=deque)
     greeting_due: bool = False
+    returning: bool = False
 
     def subscribed(self, name: str) -> bool:
         """Whether the client asked for this resource, by name or by asking for all."""
         return name in self.names or (self.wildcard and name in self.wanted)
+
+    def told(self, name: str) -> bool:
+        """Whether the client has been sent something about this name that still holds, answered or not."""
+        return name in self.accepted or (self.in_flight is not None and name in self.in_flight.names)
 
     # What the client asks for
 
@@ -81,13 +86,19 @@ class Watch:
         for name in self.names:
             self._consider(name)
 
-    def remember(self, versions: Mapping[str, str]) -> None:
-        """Take note of what the client holds from an earlier stream."""
+    def remember(self, versions: Mapping[str, str], *, current: bool = True) -> None:
+        """Take note of what the client holds from an earlier stream.
+
+        If not `current`, it is sent again nevertheless. So are endpoints: if the stream was lost between a
+        changed cluster and its endpoints, Envoy still waits for them though it holds the same ones. Those that
+        are gone are said to be gone at once, which ends its wait; clusters in use keep what they have.
+        """
+        self.returning = bool(versions)
         for name, version in versions.items():
             self.accepted[name] = Resource(
                 name=name,
                 type_url=self.type_url,
-                version=version,
+                version=version if current else "",
                 payload=b"",
                 origins=(),
                 waits_for=frozenset(),
@@ -165,7 +176,9 @@ class Watch:
         return frozenset(self.pending)
 
     def _holds(self, name: str) -> bool:
-        return self.accepted.get(name, ABSENT) is not ABSENT
+        """Whether the client has it for sure. Endpoints from an earlier stream it may be waiting for."""
+        held = self.accepted.get(name, ABSENT)
+        return held is not ABSENT and held.version != ""
 
     @property
     def additions_due(self) -> bool:

@@ -30,7 +30,7 @@ def test_a_check_that_fails_shows_what_came() -> None:
         TWO.check(versions("v1"))
     with pytest.raises(CheckFailed, match="3 Pods were to answer forecast"):
         TWO.check(hosts(3))
-    with pytest.raises(CheckFailed, match="with header x-weather-pod: a"):
+    with pytest.raises(CheckFailed, match="with header X-Weather-Pod: a"):
         TWO.check(header("X-Weather-Pod", "a"))
 
 

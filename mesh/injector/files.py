@@ -56,7 +56,7 @@ def inject_object(obj: Any, settings: Settings) -> Any:
 
 
 def at(
-    node: dict[str, Any], path: tuple[str, ...], owner: dict[str, Any], settings: Settings
+    node: dict[str, Any], way: tuple[str, ...], owner: dict[str, Any], settings: Settings
 ) -> dict[str, Any]:
     """The same object with the template at `way` injected."""
     name = f"{owner['kind']} {(owner.get('metadata') or {}).get('name', '')}"

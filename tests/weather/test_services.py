@@ -86,12 +86,13 @@ def test_every_answer_carries_version_and_pod(start: Start) -> None:
 def test_health_can_be_taken_away_and_given_back(start: Start) -> None:
     forecast = start("forecast")
     assert forecast.get("/healthz").status_code == 200
-    assert forecast.post("/healthz", {"healthy": False}).status_code == 200
+    assert forecast.post("/mood", {"healthy": False}).status_code == 200
     assert forecast.get("/healthz").status_code == 503
     assert forecast.get("/weather").status_code == 200
-    forecast.post("/healthz", {"healthy": True})
+    forecast.post("/mood", {"healthy": True})
     assert forecast.get("/healthz").status_code == 200
-    assert forecast.post("/healthz", "nonsense").status_code == 400
+    assert forecast.post("/mood", "nonsense").status_code == 400
+    assert forecast.post("/mood", {"haste": 3}).status_code == 400
 
 
 def test_faults_that_were_asked_for(start: Start) -> None:

@@ -1,0 +1,278 @@
+"""DestinationRule: how callers treat a destination: subsets, load balancing, connections, ejection, TLS.
+
+Source: Istio's reference of networking.istio.io/v1 DestinationRule; every field is named as there.
+"""
+
+from enum import StrEnum
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from mesh.api.base import Duration, HeaderName, Host, Model, at_most_one, exactly_one
+from mesh.api.networking.virtual_service import PortSelector
+
+
+class SimpleLB(StrEnum):
+    """Load balancers without parameters."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    ROUND_ROBIN = "ROUND_ROBIN"
+    LEAST_REQUEST = "LEAST_REQUEST"
+    LEAST_CONN = "LEAST_CONN"  # the older name of LEAST_REQUEST
+    RANDOM = "RANDOM"
+    PASSTHROUGH = "PASSTHROUGH"
+
+
+class HTTPCookie(Model):
+    """A cookie to hash by; one is made when it is missing and `ttl` is set."""
+
+    name: str
+    path: str = ""
+    ttl: Duration | None = None
+
+
+class RingHash(Model):
+    """Ring hash."""
+
+    minimum_ring_size: int = 1024
+
+
+class MagLev(Model):
+    """Maglev."""
+
+    table_size: int = 65537
+
+
+class ConsistentHash(Model):
+    """The same key goes to the same instance."""
+
+    http_header_name: HeaderName | None = None
+    http_cookie: HTTPCookie | None = None
+    use_source_ip: bool | None = None
+    http_query_parameter_name: str | None = None
+    ring_hash: RingHash | None = None
+    maglev: MagLev | None = None
+    minimum_ring_size: int | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        exactly_one(self, "http_header_name", "http_cookie", "use_source_ip", "http_query_parameter_name")
+        at_most_one(self, "ring_hash", "maglev")
+        return self
+
+
+class LocalityDistribute(Model):
+    """From one locality to others, by weight; the weights of one origin add up to 100."""
+
+    from_: str = ""
+    to: dict[str, int] = {}
+
+    model_config = {"alias_generator": lambda name: "from" if name == "from_" else name}
+
+    @model_validator(mode="after")
+    def _sum(self) -> Self:
+        if self.to and sum(self.to.values()) != 100:
+            raise ValueError(f"the weights in to add up to {sum(self.to.values())}, not to 100")
+        return self
+
+
+class LocalityFailover(Model):
+    """From a region to another, when the first is unhealthy."""
+
+    from_: str = ""
+    to: str = ""
+
+    model_config = {"alias_generator": lambda name: "from" if name == "from_" else name}
+
+
+class LocalityLbSetting(Model):
+    """Load balancing by locality."""
+
+    distribute: tuple[LocalityDistribute, ...] = ()
+    failover: tuple[LocalityFailover, ...] = ()
+    failover_priority: tuple[str, ...] = ()
+    enabled: bool | None = None
+
+
+class WarmupConfiguration(Model):
+    """A new instance gets its share slowly."""
+
+    duration: Duration
+    minimum_percent: float | None = None
+    aggression: float | None = None
+
+
+class LoadBalancerSettings(Model):
+    """Which instance gets the next request."""
+
+    simple: SimpleLB | None = None
+    consistent_hash: ConsistentHash | None = None
+    locality_lb_setting: LocalityLbSetting | None = None
+    warmup_duration_secs: Duration | None = None
+    warmup: WarmupConfiguration | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        at_most_one(self, "simple", "consistent_hash")
+        return self
+
+
+class TcpKeepalive(Model):
+    """Keepalive probes of TCP."""
+
+    probes: int | None = None
+    time: Duration | None = None
+    interval: Duration | None = None
+
+
+class TCPSettings(Model):
+    """Limits of connections."""
+
+    max_connections: int | None = None
+    connect_timeout: Duration | None = None
+    tcp_keepalive: TcpKeepalive | None = None
+    max_connection_duration: Duration | None = None
+    idle_timeout: Duration | None = None
+
+
+class HTTPSettings(Model):
+    """Limits of requests."""
+
+    http1_max_pending_requests: int | None = None
+    http2_max_requests: int | None = None
+    max_requests_per_connection: int | None = None
+    max_retries: int | None = None
+    idle_timeout: Duration | None = None
+    h2_upgrade_policy: Literal["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"] | None = None
+    use_client_protocol: bool | None = None
+    max_concurrent_streams: int | None = None
+
+
+class ConnectionPoolSettings(Model):
+    """Limits of what is open at a time."""
+
+    tcp: TCPSettings | None = None
+    http: HTTPSettings | None = None
+
+
+class OutlierDetection(Model):
+    """Instances that fail are left out for a time."""
+
+    split_external_local_origin_errors: bool = False
+    consecutive_local_origin_failures: int | None = None
+    consecutive_gateway_errors: int | None = None
+    consecutive_5xx_errors: int | None = None
+    consecutive_errors: int | None = None  # the older name of consecutive5xxErrors
+    interval: Duration | None = None
+    base_ejection_time: Duration | None = None
+    max_ejection_percent: int | None = None
+    min_health_percent: int | None = None
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        for name in ("max_ejection_percent", "min_health_percent"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 100:
+                raise ValueError(f"{name} is {value}; it must be 0-100")
+        return self
+
+
+class ClientTLSSettings(Model):
+    """TLS towards the destination."""
+
+    mode: Literal["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"] = "DISABLE"
+    client_certificate: str | None = None
+    private_key: str | None = None
+    ca_certificates: str | None = None
+    ca_crl: str | None = None
+    credential_name: str | None = None
+    subject_alt_names: tuple[str, ...] = ()
+    sni: str | None = None
+    insecure_skip_verify: bool | None = None
+
+    @model_validator(mode="after")
+    def _content(self) -> Self:
+        if self.mode == "MUTUAL" and not (
+            self.credential_name or (self.client_certificate and self.private_key)
+        ):
+            raise ValueError("mode MUTUAL needs clientCertificate and privateKey, or credentialName")
+        return self
+
+
+class TunnelSettings(Model):
+    """Connections go through a CONNECT or POST tunnel."""
+
+    protocol: Literal["CONNECT", "POST"] = "CONNECT"
+    target_host: str
+    target_port: int
+
+
+class ProxyProtocol(Model):
+    """PROXY protocol towards the destination."""
+
+    version: Literal["V1", "V2"] = "V1"
+
+
+class PolicyBase(Model):
+    """What holds for a destination, a subset or a port alike."""
+
+    load_balancer: LoadBalancerSettings | None = None
+    connection_pool: ConnectionPoolSettings | None = None
+    outlier_detection: OutlierDetection | None = None
+    tls: ClientTLSSettings | None = None
+
+
+class PortTrafficPolicy(PolicyBase):
+    """What holds for one port; it replaces the destination's settings as a whole."""
+
+    port: PortSelector | None = None
+
+
+class RetryBudget(Model):
+    """Retries as a share of the active requests."""
+
+    percent: float | None = None
+    min_retry_concurrency: int | None = None
+
+
+class TrafficPolicy(PolicyBase):
+    """How a destination is treated."""
+
+    port_level_settings: tuple[PortTrafficPolicy, ...] = ()
+    tunnel: TunnelSettings | None = None
+    proxy_protocol: ProxyProtocol | None = None
+    retry_budget: RetryBudget | None = None
+
+
+class Subset(Model):
+    """A named part of a service's instances, by labels."""
+
+    name: str
+    labels: dict[str, str] = {}
+    traffic_policy: TrafficPolicy | None = None
+
+
+class WorkloadSelector(Model):
+    """Workloads by labels."""
+
+    match_labels: dict[str, str] = {}
+
+
+class DestinationRule(Model):
+    """What callers need to know of a destination beside its address."""
+
+    host: Host
+    traffic_policy: TrafficPolicy | None = None
+    subsets: tuple[Subset, ...] = ()
+    export_to: tuple[str, ...] = ()
+    workload_selector: WorkloadSelector | None = None
+
+    @model_validator(mode="after")
+    def _content(self) -> Self:
+        names = [subset.name for subset in self.subsets]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"subsets names {', '.join(twice)} more than once; a subset's name must be unique"
+            )
+        return self

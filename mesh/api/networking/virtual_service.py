@@ -1,0 +1,365 @@
+"""VirtualService: which requests go where, and what happens to them on the way.
+
+Source: Istio's reference of networking.istio.io/v1 VirtualService; every field is named as there.
+"""
+
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from mesh.api.base import Duration, HeaderName, Host, Model, Port, Regex, at_most_one, exactly_one
+
+MESH_GATEWAY = "mesh"
+TOTAL_WEIGHT = 2**32 - 1
+
+
+class StringMatch(Model):
+    """One of `exact`, `prefix`, `regex` (the whole text must match; RE2)."""
+
+    exact: str | None = None
+    prefix: str | None = None
+    regex: Regex | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        exactly_one(self, "exact", "prefix", "regex")
+        if self.prefix == "":
+            raise ValueError("prefix must not be empty")
+        return self
+
+
+class HeaderMatch(Model):
+    """A StringMatch, or nothing at all, which asks only that the header is there."""
+
+    exact: str | None = None
+    prefix: str | None = None
+    regex: Regex | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        at_most_one(self, "exact", "prefix", "regex")
+        return self
+
+
+class PortSelector(Model):
+    """A port of the destination."""
+
+    number: Port
+
+
+class Destination(Model):
+    """A service, perhaps one subset or port of it."""
+
+    host: Host
+    subset: str | None = None
+    port: PortSelector | None = None
+
+
+class HeaderOperations(Model):
+    """What happens to headers: set, add, remove, in this order of names."""
+
+    set: dict[HeaderName, str] = {}
+    add: dict[HeaderName, str] = {}
+    remove: tuple[HeaderName, ...] = ()
+
+
+class Headers(Model):
+    """Header operations on the request and on the response."""
+
+    request: HeaderOperations | None = None
+    response: HeaderOperations | None = None
+
+
+class Percent(Model):
+    """A percentage, 0 to 100, with fractions."""
+
+    value: float = 0.0
+
+    @model_validator(mode="after")
+    def _range(self) -> Self:
+        if not 0 <= self.value <= 100:
+            raise ValueError(f"{self.value} is not a percentage (0-100)")
+        return self
+
+
+class HTTPMatchRequest(Model):
+    """All conditions of one match must hold; of several matches, one."""
+
+    name: str = ""
+    uri: StringMatch | None = None
+    scheme: StringMatch | None = None
+    method: StringMatch | None = None
+    authority: StringMatch | None = None
+    headers: dict[HeaderName, HeaderMatch] = {}
+    without_headers: dict[HeaderName, HeaderMatch] = {}
+    query_params: dict[str, StringMatch] = {}
+    port: Port | None = None
+    source_labels: dict[str, str] = {}
+    source_namespace: str = ""
+    gateways: tuple[str, ...] = ()
+    ignore_uri_case: bool = False
+    stat_prefix: str = ""
+
+
+class HTTPRouteDestination(Model):
+    """A destination and its share of the requests."""
+
+    destination: Destination
+    weight: int = 0
+    headers: Headers | None = None
+
+    @model_validator(mode="after")
+    def _weight(self) -> Self:
+        if self.weight < 0:
+            raise ValueError(f"weight is {self.weight}; it must not be negative")
+        return self
+
+
+class RegexRewrite(Model):
+    """A regular expression over the path, and what its match becomes (`\\1` for groups)."""
+
+    match: Regex
+    rewrite: str
+
+
+class HTTPRewrite(Model):
+    """What path and authority become before the request is sent on."""
+
+    uri: str | None = None
+    authority: str | None = None
+    uri_regex_rewrite: RegexRewrite | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        at_most_one(self, "uri", "uri_regex_rewrite")
+        if self.uri is None and self.authority is None and self.uri_regex_rewrite is None:
+            raise ValueError("one of uri, authority, uriRegexRewrite must be set")
+        return self
+
+
+class HTTPRedirect(Model):
+    """An answer that sends the caller elsewhere."""
+
+    uri: str | None = None
+    authority: str | None = None
+    port: Port | None = None
+    derive_port: Literal["FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT"] | None = None
+    scheme: str | None = None
+    redirect_code: int = 301
+
+    @model_validator(mode="after")
+    def _content(self) -> Self:
+        at_most_one(self, "port", "derive_port")
+        if self.redirect_code not in {301, 302, 303, 307, 308}:
+            raise ValueError(f"redirectCode is {self.redirect_code}; it must be 301, 302, 303, 307 or 308")
+        return self
+
+
+class HTTPBody(Model):
+    """The body of a direct response."""
+
+    string: str | None = None
+    bytes: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        exactly_one(self, "string", "bytes")
+        return self
+
+
+class HTTPDirectResponse(Model):
+    """An answer that the proxy gives itself."""
+
+    status: int
+    body: HTTPBody | None = None
+
+    @model_validator(mode="after")
+    def _status(self) -> Self:
+        if not 200 <= self.status < 600:
+            raise ValueError(f"status is {self.status}; it must be 200-599")
+        return self
+
+
+class HTTPRetry(Model):
+    """How often, when and for how long a failed request is tried again."""
+
+    attempts: int = 0
+    per_try_timeout: Duration | None = None
+    retry_on: str = ""
+    retry_remote_localities: bool | None = None
+    retry_ignore_previous_hosts: bool | None = None
+    backoff: Duration | None = None
+
+    @model_validator(mode="after")
+    def _attempts(self) -> Self:
+        if self.attempts < 0:
+            raise ValueError(f"attempts is {self.attempts}; it must not be negative")
+        return self
+
+
+class Delay(Model):
+    """Requests are held back for `fixedDelay`."""
+
+    fixed_delay: Duration
+    percentage: Percent | None = None
+    percent: int | None = None
+
+
+class Abort(Model):
+    """Requests are answered with an error."""
+
+    http_status: int | None = None
+    grpc_status: str | None = None
+    http2_error: str | None = None
+    percentage: Percent | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        exactly_one(self, "http_status", "grpc_status", "http2_error")
+        if self.http_status is not None and not 200 <= self.http_status < 600:
+            raise ValueError(f"httpStatus is {self.http_status}; it must be 200-599")
+        return self
+
+
+class HTTPFaultInjection(Model):
+    """Faults on purpose."""
+
+    delay: Delay | None = None
+    abort: Abort | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.delay is None and self.abort is None:
+            raise ValueError("one of delay, abort must be set")
+        return self
+
+
+class HTTPMirrorPolicy(Model):
+    """A copy of the requests goes elsewhere; its answers are thrown away."""
+
+    destination: Destination
+    percentage: Percent | None = None
+
+
+class CorsPolicy(Model):
+    """Cross-origin resource sharing."""
+
+    allow_origins: tuple[StringMatch, ...] = ()
+    allow_methods: tuple[str, ...] = ()
+    allow_headers: tuple[str, ...] = ()
+    expose_headers: tuple[str, ...] = ()
+    max_age: Duration | None = None
+    allow_credentials: bool | None = None
+    unmatched_preflights: Literal["UNSPECIFIED", "FORWARD", "IGNORE"] | None = None
+
+
+class Delegate(Model):
+    """Another VirtualService that says the rest."""
+
+    name: str = ""
+    namespace: str = ""
+
+
+class HTTPRoute(Model):
+    """The first route with a match that holds is taken."""
+
+    name: str = ""
+    match: tuple[HTTPMatchRequest, ...] = ()
+    route: tuple[HTTPRouteDestination, ...] = ()
+    redirect: HTTPRedirect | None = None
+    direct_response: HTTPDirectResponse | None = None
+    delegate: Delegate | None = None
+    rewrite: HTTPRewrite | None = None
+    timeout: Duration | None = None
+    retries: HTTPRetry | None = None
+    fault: HTTPFaultInjection | None = None
+    mirror: Destination | None = None
+    mirrors: tuple[HTTPMirrorPolicy, ...] = ()
+    mirror_percent: int | None = None
+    mirror_percentage: Percent | None = None
+    cors_policy: CorsPolicy | None = None
+    headers: Headers | None = None
+
+    @model_validator(mode="after")
+    def _content(self) -> Self:
+        kinds = [name for name in ("route", "redirect", "direct_response", "delegate") if getattr(self, name)]
+        if len(kinds) != 1:
+            raise ValueError(
+                f"exactly one of route, redirect, directResponse, delegate must be set, not {kinds or 'none'}"
+            )
+        if self.redirect and self.rewrite:
+            raise ValueError("a redirect cannot be rewritten; leave out rewrite")
+        if self.mirror and self.mirrors:
+            raise ValueError("only one of mirror, mirrors may be set")
+        check_weights([each.weight for each in self.route])
+        return self
+
+
+class L4MatchAttributes(Model):
+    """Conditions on a TCP connection."""
+
+    destination_subnets: tuple[str, ...] = ()
+    port: Port | None = None
+    source_labels: dict[str, str] = {}
+    gateways: tuple[str, ...] = ()
+    source_namespace: str = ""
+
+
+class TLSMatchAttributes(L4MatchAttributes):
+    """Conditions on a TLS connection, seen from outside."""
+
+    sni_hosts: tuple[Host, ...]
+
+
+class RouteDestination(Model):
+    """A destination and its share of the connections."""
+
+    destination: Destination
+    weight: int = 0
+
+
+class TCPRoute(Model):
+    """Where TCP connections go."""
+
+    match: tuple[L4MatchAttributes, ...] = ()
+    route: tuple[RouteDestination, ...]
+
+    @model_validator(mode="after")
+    def _weights(self) -> Self:
+        check_weights([each.weight for each in self.route])
+        return self
+
+
+class TLSRoute(TCPRoute):
+    """Where TLS connections go, by SNI."""
+
+    match: tuple[TLSMatchAttributes, ...]
+
+
+class VirtualService(Model):
+    """The rules for some hosts, for sidecars (`mesh`, the default) and gateways."""
+
+    hosts: tuple[Host, ...] = ()
+    gateways: tuple[str, ...] = ()
+    http: tuple[HTTPRoute, ...] = ()
+    tls: tuple[TLSRoute, ...] = ()
+    tcp: tuple[TCPRoute, ...] = ()
+    export_to: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _content(self) -> Self:
+        if len(set(self.hosts)) != len(self.hosts):
+            raise ValueError(f"hosts names one more than once: {sorted(self.hosts)}")
+        if not (self.http or self.tls or self.tcp):
+            raise ValueError("one of http, tls, tcp must have a route")
+        if "*" in self.hosts and (not self.gateways or MESH_GATEWAY in self.gateways):
+            raise ValueError("host '*' is only for gateways; name them in gateways, without 'mesh'")
+        return self
+
+
+def check_weights(weights: list[int]) -> None:
+    """Raise ValueError unless the shares of several destinations mean something."""
+    if len(weights) > 1 and sum(weights) == 0:
+        raise ValueError("the weights of the destinations add up to 0; at least one must be above 0")
+    if sum(weights) > TOTAL_WEIGHT:
+        raise ValueError(f"the weights add up to {sum(weights)}; Envoy takes {TOTAL_WEIGHT} at the most")

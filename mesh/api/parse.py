@@ -1,0 +1,117 @@
+"""From plain values to typed configuration, with every fault at once."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from mesh.api.errors import ConfigError, Problem
+from mesh.api.kinds import BY_KIND, Kind
+from mesh.model import ConfigObject, Labels, ObjectKey
+
+REMEDIES = {
+    "missing": "add it",
+    "string_type": "put the value in quotes",
+    "int_type": "write a whole number, without quotes",
+    "int_parsing": "write a whole number, without quotes",
+    "tuple_type": "write a list: start each entry with '- '",
+    "dict_type": "write a mapping of names to values",
+    "model_type": "write a mapping of fields",
+    "model_attributes_type": "write a mapping of fields",
+}
+
+
+def parse_object(obj: Mapping[str, Any], *, origin: str = "") -> ConfigObject:
+    """A Kubernetes object as typed configuration. Raises `ConfigError` with all of its problems."""
+    metadata = obj.get("metadata") or {}
+    key = ObjectKey(str(obj.get("kind", "")), metadata.get("namespace", ""), str(metadata.get("name", "")))
+    kind, version = kind_of(obj, key, origin)
+    spec = parse_spec(kind, obj.get("spec"), key, origin=origin)
+    return ConfigObject(
+        key=key,
+        group=kind.group,
+        version=version,
+        spec=spec,
+        resource_version=metadata.get("resourceVersion", ""),
+        uid=metadata.get("uid", ""),
+        generation=metadata.get("generation", 0),
+        created=timestamp(metadata.get("creationTimestamp")),
+        labels=Labels(metadata.get("labels")),
+        annotations=dict(metadata.get("annotations") or {}),
+    )
+
+
+def kind_of(obj: Mapping[str, Any], key: ObjectKey, origin: str) -> tuple[Kind, str]:
+    """The kind of an object and its version; `ConfigError` if there is no such kind here."""
+    kind = BY_KIND.get(key.kind)
+    if kind is None:
+        near = difflib.get_close_matches(key.kind, BY_KIND, n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"use one of {', '.join(BY_KIND)}"
+        raise ConfigError([Problem(key, "kind", f"{key.kind!r} is not a kind of the mesh", remedy, origin)])
+    group, _, version = str(obj.get("apiVersion", "")).partition("/")
+    if group != kind.group or version not in kind.versions:
+        wanted = ", ".join(f"{kind.group}/{each}" for each in kind.versions)
+        found = f"{obj.get('apiVersion')!r} does not have {key.kind}"
+        raise ConfigError([Problem(key, "apiVersion", found, f"write one of {wanted}", origin)])
+    return kind, version
+
+
+def parse_spec(kind: Kind, spec: Any, key: ObjectKey, *, origin: str = "") -> Any:
+    """The typed spec of an object; `ConfigError` with all problems."""
+    if not isinstance(spec, Mapping):
+        found = "is missing" if spec is None else f"is {spec!r}"
+        raise ConfigError(
+            [Problem(key, "spec", found, "a spec belongs beside metadata, not inside it", origin)]
+        )
+    try:
+        return kind.model.model_validate(spec)
+    except ValidationError as error:
+        raise ConfigError([problem(detail, kind, key, origin) for detail in error.errors()]) from None
+
+
+def problem(detail: ErrorDetails, kind: Kind, key: ObjectKey, origin: str) -> Problem:
+    """One of pydantic's errors in our words."""
+    path = path_of(detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return Problem(key, path, "there is no such field", near_field(kind, detail["loc"]), origin)
+    message = detail["msg"].removeprefix("Value error, ")
+    return Problem(key, path, message, REMEDIES.get(detail["type"], ""), origin)
+
+
+def path_of(location: tuple[int | str, ...]) -> str:
+    """`spec.http[0].route[1].weight`."""
+    return "spec" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+
+
+def near_field(kind: Kind, location: tuple[int | str, ...]) -> str:
+    """Which field was perhaps meant by an unknown one."""
+    known = sorted(fields_at(kind.model, location[:-1]))
+    near = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"did you mean {near[0]}?" if near else f"fields here are {', '.join(known)}"
+
+
+def fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> Iterator[str]:
+    """The names that people may write at a place of a model."""
+    for part in location:
+        if isinstance(part, str):
+            inner = next((f for name, f in model.model_fields.items() if part in (f.alias, name)), None)
+            found = inner and next(models_in(inner.annotation), None)
+            model = found or model
+    for name, field in model.model_fields.items():
+        yield field.alias or name
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that a type annotation speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from models_in(argument)
+
+
+def timestamp(text: str | None) -> float:
+    """Seconds since the epoch of a Kubernetes time; 0 if there is none."""
+    return datetime.fromisoformat(text).timestamp() if text else 0.0

@@ -38,9 +38,9 @@ def command(service: str) -> list[str]:
     return [sys.executable, "-m", "weather.main", service]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def start() -> Iterator[Start]:
-    """Start a service with settings; all are ended after the test."""
+    """Start a service with settings; all are ended after the module's last test."""
     running: list[subprocess.Popen[str]] = []
 
     def start_one(service: str, **settings: str) -> Running:
@@ -61,3 +61,9 @@ def start() -> Iterator[Start]:
         process.wait(timeout=20)
         assert process.stdout is not None
         process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def echo(start: Start) -> Running:
+    """A server that says what arrived."""
+    return start("echo")

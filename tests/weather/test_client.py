@@ -14,7 +14,7 @@ from tests.weather.conftest import Running, Start
 pytestmark = pytest.mark.behaviour("H2")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(start: Start) -> Running:
     return start("client")
 
@@ -47,8 +47,7 @@ def outcomes(client: Running, **plan: Any) -> list[dict[str, Any]]:
     return found
 
 
-def test_requests_are_sent_as_told_and_reported_one_by_one(client: Running, start: Start) -> None:
-    echo = start("echo")
+def test_requests_are_sent_as_told_and_reported_one_by_one(client: Running, echo: Running) -> None:
     wish = {"method": "POST", "headers": {"x-a": "1"}, "body": "hello", "count": 3, "concurrency": 2}
     found = outcomes(client, url=f"{echo.url}/path?status=418", **wish)
     assert [outcome["status"] for outcome in found] == [418] * 3
@@ -62,14 +61,13 @@ def test_a_refused_connection_is_an_outcome(client: Running) -> None:
     assert "Connect" in found["error"]
 
 
-def test_a_timeout_is_an_outcome(client: Running, start: Start) -> None:
-    echo = start("echo")
+def test_a_timeout_is_an_outcome(client: Running, echo: Running) -> None:
     (found,) = outcomes(client, url=f"{echo.url}/?delay=5", timeout=0.1)
     assert "Timeout" in found["error"]
 
 
-def test_redirects_are_reported_and_not_followed(client: Running, start: Start) -> None:
-    (found,) = outcomes(client, url=f"{start('echo').url}/?status=302")
+def test_redirects_are_reported_and_not_followed(client: Running, echo: Running) -> None:
+    (found,) = outcomes(client, url=f"{echo.url}/?status=302")
     assert found["status"] == 302
 
 
@@ -87,8 +85,7 @@ def test_a_kept_connection_that_was_closed_fails_and_is_not_tried_again(
     assert [outcome["error"] for outcome in fresh] == ["", ""]
 
 
-def test_a_load_runs_at_its_rate_until_it_is_stopped(client: Running, start: Start) -> None:
-    echo = start("echo")
+def test_a_load_runs_at_its_rate_until_it_is_stopped(client: Running, echo: Running) -> None:
     name = client.post("/loads", {"url": echo.url, "rate": 200}).json()["id"]
     eventually(lambda: client.get(f"/loads/{name}").json()["done"] >= 20)
     found = client.delete(f"/loads/{name}").json()["outcomes"]

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.behaviour("W9")
 NOWHERE = "http://127.0.0.1:1"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def frontend(start: Start) -> Running:
     recommendation = start("recommendation")
     forecast = start("forecast", VERSION="v2", POD_NAME="fc-2", RECOMMENDATION_URL=recommendation.url)
@@ -64,8 +64,7 @@ def test_frontend_without_forecast_is_a_bad_gateway_with_the_reason(start: Start
     assert "No forecast just now" in frontend.get("/").text
 
 
-def test_trace_and_user_headers_are_handed_on_and_others_are_not(start: Start) -> None:
-    echo = start("echo")
+def test_trace_and_user_headers_are_handed_on_and_others_are_not(start: Start, echo: Running) -> None:
     frontend = start("frontend", FORECAST_URL=echo.url, ADVERTISEMENT_URL=echo.url)
     sent = {
         "x-request-id": "r1",
@@ -96,11 +95,12 @@ def test_health_can_be_taken_away_and_given_back(start: Start) -> None:
 
 
 def test_faults_that_were_asked_for(start: Start) -> None:
-    broken = start("forecast", ERROR_RATE="1")
-    assert broken.get("/weather").status_code == 500
-    assert broken.get("/healthz").status_code == 200
-    slow = start("forecast", DELAY_SECONDS="0.2")
-    assert slow.get("/weather").elapsed.total_seconds() >= 0.2
+    bad = start("forecast", ERROR_RATE="1", DELAY_SECONDS="0.2")
+    answer = bad.get("/weather")
+    assert (answer.status_code, answer.elapsed.total_seconds() >= 0.2) == (500, True)
+    assert bad.get("/healthz").status_code == 200
+    bad.post("/mood", {"error_rate": 0})
+    assert bad.get("/weather").status_code == 200
 
 
 def test_sigterm_ends_a_service_in_order(start: Start) -> None:

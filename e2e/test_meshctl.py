@@ -1,0 +1,121 @@
+"""`meshctl` against the live mesh: what it shows, waits for and changes; JSON for programs; exit codes."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+import weather as demo
+from e2e.helpers import FORECAST, split
+from pytest_mesh.demo import Weather
+
+Run = subprocess.CompletedProcess[str]
+Meshctl = Callable[..., Run]
+
+
+@pytest.fixture
+def meshctl(weather: Weather) -> Meshctl:
+    """Run `meshctl` on this mesh."""
+    kubeconfig = str(weather.mesh.cluster.kubeconfig)
+
+    def run(*arguments: str, stdin: str = "") -> Run:
+        command = [sys.executable, "-m", "mesh.cli.main", *arguments, "--kubeconfig", kubeconfig]
+        result = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=90)
+        assert "Traceback" not in result.stderr
+        return result
+
+    return run
+
+
+@pytest.mark.behaviour("H2")
+def test_status_shows_components_and_pods_in_sync(weather: Weather, meshctl: Meshctl) -> None:
+    shown = json.loads(meshctl("status", "-o", "json").stdout)
+    names = {component["name"] for component in shown["components"]}
+    assert names == {"istio-pilot", "istio-sidecar-injector", "istio-ingressgateway"}
+    pods = {pod["name"]: pod["proxy"] for pod in shown["pods"]}
+    assert pods[weather.client.pod.name] == "SYNCED"
+
+
+@pytest.mark.behaviour("X2")
+def test_proxy_status_lists_every_proxy(weather: Weather, meshctl: Meshctl) -> None:
+    weather.mesh.settle()
+    result = meshctl("proxy-status")
+    assert result.returncode == 0
+    for pod in weather.mesh.pods("weather"):
+        assert pod.id in result.stdout
+    one = meshctl("proxy-status", weather.client.pod.id, "-o", "json")
+    assert [entry["proxy"] for entry in json.loads(one.stdout)] == [weather.client.pod.id]
+    assert meshctl("proxy-status", "nobody").returncode == 1
+
+
+@pytest.mark.behaviour("X1")
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("listeners", "15001"),
+        ("routes", "forecast"),
+        ("clusters", FORECAST),
+        ("endpoints", FORECAST),
+    ],
+)
+def test_proxy_config_shows_what_envoy_has(weather: Weather, meshctl: Meshctl, what: str, words: str) -> None:
+    pod = weather.client.pod.name
+    result = meshctl("proxy-config", what, pod, "-n", "weather")
+    assert result.returncode == 0, result.stderr
+    assert words in result.stdout
+    assert json.loads(meshctl("proxy-config", what, pod, "-n", "weather", "-o", "json").stdout)
+
+
+@pytest.mark.behaviour("X3")
+def test_wait_returns_when_a_rule_is_in_force(weather: Weather, meshctl: Meshctl) -> None:
+    weather.mesh.apply(split(v1=100), wait=False)
+    result = meshctl("wait", "vs/forecast", "-n", "weather")
+    assert result.returncode == 0, result.stderr
+    assert "is in force" in result.stdout
+    missing = meshctl("wait", "virtualservice/nothing", "-n", "weather", "--timeout", "1")
+    assert missing.returncode == 1
+    assert "nothing" in missing.stderr
+
+
+@pytest.mark.behaviour("I1")
+def test_kube_inject_does_to_a_file_what_the_webhook_does(
+    weather: Weather, meshctl: Meshctl, tmp_path: Path
+) -> None:
+    result = meshctl("kube-inject", "-f", str(demo.MANIFESTS / "recommendation.yaml"))
+    assert result.returncode == 0, result.stderr
+    (deployment,) = [d for d in yaml.safe_load_all(result.stdout) if d["kind"] == "Deployment"]
+    spec = deployment["spec"]["template"]["spec"]
+    live = weather.pod("recommendation")
+    names = [c["name"] for c in (*spec["initContainers"], *spec["containers"])]
+    assert names == live.containers
+    (tmp_path / "once.yaml").write_text(result.stdout)
+    again = meshctl("kube-inject", "-f", str(tmp_path / "once.yaml"))
+    assert list(yaml.safe_load_all(again.stdout)) == list(yaml.safe_load_all(result.stdout))
+
+
+@pytest.mark.behaviour("H2")
+def test_version_names_client_envoy_and_control_plane(meshctl: Meshctl) -> None:
+    shown = json.loads(meshctl("version", "-o", "json").stdout)
+    assert shown["client"] == shown["control plane"]
+    assert shown["envoy"].startswith("1.40")
+
+
+@pytest.mark.behaviour("H2")
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("proxy-stats",), 2, "proxy-status"),
+        (("wait", "forecast"), 1, "KIND"),
+        (("wait", "vs/forecast", "-n", "weather", "--timeout", "-1"), 2, "--timeout"),
+        (("kube-inject", "-f", "/no/such/file"), 1, "/no/such/file"),
+        (("proxy-config", "routes", "nobody", "-n", "weather"), 1, "nobody"),
+    ],
+)
+def test_wrong_use_is_explained(meshctl: Meshctl, arguments: tuple[str, ...], code: int, words: str) -> None:
+    result = meshctl(*arguments)
+    assert result.returncode == code, (result.stdout, result.stderr)
+    assert words.lower() in (result.stderr + result.stdout).lower()

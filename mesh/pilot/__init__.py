@@ -1,1 +1,1 @@
-"""Pilot: services and configuration in, xDS out (`snapshot`, `compile`, `ads`), and a window on it (`debug`)."""
+"""Pilot: services and configuration in, xDS out (`snapshot`, `compile`, `ads`), and a window (`debug`)."""

@@ -178,7 +178,6 @@ class Machine:
         changed, removed = watch.due(removals=self._may_remove(watch.type_url))
         if self.sotw and removed and watch.type_url not in FULL_STATE:
             watch.settle_absent(removed)
-            self.owed.settle(watch.type_url, removed)
             removed = ()
         if not changed and not removed and not watch.greeting_due:
             return None

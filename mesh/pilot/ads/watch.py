@@ -90,8 +90,8 @@ class Watch:
         """Take note of what the client holds from an earlier stream.
 
         If not `current`, it is sent again nevertheless. So are endpoints: if the stream was lost between a
-        changed cluster and its endpoints, Envoy still waits for them though it holds the same ones. Those that
-        are gone are said to be gone at once, which ends its wait; clusters in use keep what they have.
+        changed cluster and its endpoints, Envoy still waits for them though it holds the same ones. Those
+        that are gone are said to be gone at once, which ends its wait; clusters in use keep what they have.
         """
         self.returning = bool(versions)
         for name, version in versions.items():

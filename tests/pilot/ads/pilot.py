@@ -1,7 +1,7 @@
 """A Pilot on loopback that serves a prepared world."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -11,8 +11,10 @@ from mesh.pilot.ads.server import AdsServer
 from mesh.pilot.ads.session import Session
 from mesh.pilot.ads.sessions import Sessions
 from mesh.pilot.metrics import Metrics
-from mesh.pilot.types import Resource
+from mesh.pilot.types import CDS, EDS, LDS, RDS, Resource
 from tests.pilot.ads.world import StaticCompiler, World
+
+TYPES = {CDS, EDS, LDS, RDS}
 
 
 @dataclass
@@ -21,6 +23,7 @@ class Pilot:
     pushes: Pushes
     port: int
     world: World
+    server: AdsServer
 
     def change(
         self,
@@ -34,10 +37,20 @@ class Pilot:
 
     async def session(self, name: str = "frontend") -> Session:
         """The session of a proxy, once it is connected."""
-        found = lambda: next((s for s in self.sessions if s.proxy.name == name), None)  # noqa: E731
-        await self.until(lambda: found() is not None)
-        session = found()
-        assert session is not None
+        await self.until(lambda: any(session.proxy.name == name for session in self.sessions))
+        return next(session for session in self.sessions if session.proxy.name == name)
+
+    async def settled(self, name: str = "frontend") -> Session:
+        """The session of a proxy that has asked for everything and accepted it."""
+        session = await self.session(name)
+        await self.until(
+            lambda: (
+                session.machine.watches.keys() >= TYPES
+                and not session.machine.unsettled()
+                and not session.machine.owed
+                and self.pushes.done == self.pushes.asked
+            )
+        )
         return session
 
     async def until(self, condition: Callable[[], bool], seconds: float = 20) -> None:
@@ -51,7 +64,7 @@ async def pilot(world: World, *, port: int = 0, hold_limit: float = 5.0) -> Asyn
     server = AdsServer(sessions)
     running: Pilot
     pushes = Pushes(sessions, lambda: running.world)
-    running = Pilot(sessions, pushes, server.listen(f"127.0.0.1:{port}"), world)
+    running = Pilot(sessions, pushes, server.listen(f"127.0.0.1:{port}"), world, server)
     await server.start()
     task = asyncio.create_task(pushes.run())
     try:
@@ -59,10 +72,3 @@ async def pilot(world: World, *, port: int = 0, hold_limit: float = 5.0) -> Asyn
     finally:
         task.cancel()
         await server.stop()
-
-
-async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
-    """Ask again until it holds: for what lies outside this process and cannot give notice."""
-    async with asyncio.timeout(seconds):
-        while not await check():
-            await asyncio.sleep(0.005)

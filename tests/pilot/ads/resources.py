@@ -104,8 +104,11 @@ def listener(name: str, route: str, *, port: int = 0, prefix: str = "test") -> R
     return prepared(LDS, name, message, frozenset({(RDS, route)}))
 
 
-def routes(name: str, cluster_name: str, *origins: ObjectKey) -> Resource:
+def routes(name: str, cluster_name: str, *origins: ObjectKey, retries: bool = False) -> Resource:
     """All requests to one cluster."""
+    action = route_components_pb2.RouteAction(cluster=cluster_name)
+    if retries:
+        action.retry_policy.retry_on = "connect-failure"
     message = route_pb2.RouteConfiguration(
         name=name,
         virtual_hosts=[
@@ -115,7 +118,7 @@ def routes(name: str, cluster_name: str, *origins: ObjectKey) -> Resource:
                 routes=[
                     route_components_pb2.Route(
                         match=route_components_pb2.RouteMatch(prefix="/"),
-                        route=route_components_pb2.RouteAction(cluster=cluster_name),
+                        route=action,
                     )
                 ],
             )

@@ -2,8 +2,8 @@
 and on the way no route in use leads to a cluster that cannot be used.
 
 The client here is written from Envoy's observed conduct, apart from the machine: it keeps back the ACK of
-clusters until all are warm, warms a changed cluster until endpoints come after it, asks for endpoints and routes
-by the names in its clusters and listeners, and keeps what it has when it refuses something.
+clusters until all are warm, warms a changed cluster until endpoints come after it, asks for endpoints and
+routes by the names in its clusters and listeners, and keeps what it has when it refuses something.
 """
 
 from dataclasses import dataclass, field

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.behaviour("X4")
 
 
 def test_who_holds_everything_is_sent_endpoints_only() -> None:
-    """The stream may have been lost between a changed cluster and its endpoints; Envoy then waits for them."""
+    """The stream may have been lost between a changed cluster and its endpoints: Envoy still waits."""
     envoy = Conversation(world(cds("a"), eds("a"), lds("l", route="r"), rds("r")))
     assert envoy.asks("CDS", has={"a": "1"}) == []
     assert envoy.asks("EDS", "a", has={"a": "1"}) == ["EDS a"]

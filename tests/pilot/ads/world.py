@@ -35,10 +35,13 @@ def world(*resources: Resource, version: int = 1) -> World:
 
 
 class StaticCompiler:
-    """Gives every proxy what the snapshot holds."""
+    """Gives every proxy what the snapshot holds; what is named `something@proxy` only to that one."""
 
     def all(self, snapshot: World, proxy: Proxy, type_url: str) -> Mapping[str, Resource]:
-        return snapshot.resources(type_url, True, ())
+        every = snapshot.resources(type_url, True, ())
+        return {
+            name: each for name, each in every.items() if "@" not in name or name.endswith(f"@{proxy.name}")
+        }
 
     def named(
         self, snapshot: World, proxy: Proxy, type_url: str, names: Iterable[str]

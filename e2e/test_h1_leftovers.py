@@ -125,7 +125,7 @@ def test_when_the_run_is_killed_its_cluster_goes_with_it(home: Path, run: subpro
     processes = family(supervisor(home))
     run.send_signal(signal.SIGKILL)
     eventually(lambda: not (home / NAME).exists(), 30)
-    assert alive(processes) == []
+    eventually(lambda: alive(processes) == [], 10)
     assert mounts(home) == []
 
 

@@ -1,0 +1,23 @@
+"""What compilation gives and the protocol carries: type URLs of xDS and prepared resources."""
+
+from dataclasses import dataclass
+
+from mesh.model import ObjectKey
+
+LDS = "type.googleapis.com/envoy.config.listener.v3.Listener"
+RDS = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+CDS = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+EDS = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+SDS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource ready to be sent."""
+
+    name: str
+    type_url: str
+    version: str
+    payload: bytes
+    origins: tuple[ObjectKey, ...] = ()
+    waits_for: frozenset[tuple[str, str]] = frozenset()

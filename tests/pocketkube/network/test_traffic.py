@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,16 @@ async def fetch(made: Nodes, pod: str, url: str, count: int = 1) -> list[str]:
     return printed.splitlines()
 
 
+async def node_fetches(node: Node, *urls: str) -> list[str]:
+    """What the node itself gets, as its probes and the API server's proxy do."""
+    answers = [await node.reaper.run([sys.executable, "-I", "-c", FETCH, url, "1"]) for url in urls]
+    return [answer.output.decode() for answer in answers]
+
+
 async def reaches_services(node: Node) -> Any:
     async with nodes(node) as made:
         addresses = await serve(made, "one", "two")
-        await expose(made, "web", addresses)
+        address = (await expose(made, "web", addresses))["spec"]["clusterIP"]
         await expose(made, "own", addresses[:1])
         await expose(made, "none", [])
         await expose(made, "peers", addresses, clusterIP="None")
@@ -74,6 +81,9 @@ async def reaches_services(node: Node) -> Any:
             "other port": await fetch(made, "one", "http://web:81/"),
             "headless": await fetch(made, "two", "http://peers:8080/", 20),
             "unknown": await fetch(made, "one", "http://nobody.default/"),
+            "node": await node_fetches(
+                node, "http://198.18.9.9/", "http://198.19.9.9/", f"http://{address}/"
+            ),
             "localhost": await fetch(made, "one", "http://localhost:8080/"),
         }
 
@@ -87,6 +97,10 @@ def test_services_by_name_and_address(tmp_path: Path) -> None:
     assert "refused" in seen["other port"][0]
     assert {line.split()[0] for line in seen["headless"]} <= {"one", "two"}
     assert "Name or service not known" in seen["unknown"][0]
+    dead_pod, no_service, served = seen["node"]
+    assert "refused" in dead_pod
+    assert "refused" in no_service
+    assert served.split()[1] == "198.18.0.1"
     assert seen["localhost"] == ["one 127.0.0.1"]
 
 

@@ -235,17 +235,9 @@ def test_without_the_privilege_the_message_says_what_to_do(home: Path) -> None:
         "try: EmbeddedCluster.start('x')\n"
         "except ClusterError as error: print(error)\n"
     )
-    argv = [
-        "setpriv",
-        "--bounding-set",
-        "-sys_admin",
-        "--inh-caps",
-        "-sys_admin",
-        sys.executable,
-        "-c",
-        program,
-    ]
-    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*without, sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert "--privileged" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert not home.exists()

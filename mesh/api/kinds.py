@@ -36,7 +36,8 @@ KINDS = (
         columns=(("Host", ".spec.host"),),
     ),
     Kind(
-        NETWORKING, "Gateway", "gateways", Gateway, short_names=("gw",), columns=(("Selector", ".spec.selector"),),
+        NETWORKING, "Gateway", "gateways", Gateway, short_names=("gw",),
+        columns=(("Selector", ".spec.selector"),),
     ),
 )  # fmt: skip
 BY_KIND = {kind.kind: kind for kind in KINDS}

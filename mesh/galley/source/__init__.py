@@ -1,0 +1,1 @@
+"""Where configuration comes from: the Kubernetes API, or files."""

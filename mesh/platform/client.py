@@ -15,12 +15,13 @@ async def connect(kubeconfig: Path | None = None) -> AsyncIterator[Any]:
     """The `kubernetes.aio` ApiClient, closed at the end; raises `NoPlatform` with the reason."""
     from kubernetes.aio import client, config
 
+    loaders: Any = config  # the library's own annotations stop here
     configuration = client.Configuration()
     try:
         if kubeconfig is None:
-            config.load_incluster_config(client_configuration=configuration)
+            loaders.load_incluster_config(client_configuration=configuration)
         else:
-            await config.load_kube_config(str(kubeconfig), client_configuration=configuration)
+            await loaders.load_kube_config(str(kubeconfig), client_configuration=configuration)
     except config.ConfigException as error:
         raise NoPlatform(f"cannot read the Kubernetes API's address: {error}") from None
     async with client.ApiClient(configuration) as api:

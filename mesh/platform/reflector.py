@@ -28,7 +28,7 @@ class WatchGone(Exception):
 class Reflector:
     """Keeps a handler informed of all objects at `path` (such as `/api/v1/services`).
 
-    `replace` gets every object after each list, `change` each event (`ADDED`, `MODIFIED`, `DELETED`) after it.
+    `replace` gets all objects after each list, `change` each event (`ADDED`, `MODIFIED`, `DELETED`) after it.
     """
 
     def __init__(

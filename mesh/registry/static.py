@@ -77,7 +77,7 @@ class StaticRegistry:
         self.synced = asyncio.Event()
 
     async def run(self) -> None:
-        """Read the file, and again when it changes, until cancelled. Raises `RegistryFileProblem` at the start."""
+        """Read the file, and again when it changes, until cancelled; `RegistryFileProblem` at the start."""
         while True:
             try:
                 self.read()

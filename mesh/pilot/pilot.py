@@ -1,6 +1,7 @@
 """A running Pilot, put together from its parts: sources, snapshots, proxies, and the window on all of it."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -109,5 +110,6 @@ async def _http(stack: AsyncExitStack, app: web.Application, listen: Listen) -> 
     try:
         await web.TCPSite(runner, listen.host, listen.http).start()
     except OSError as error:
-        raise CannotListen(f"cannot serve HTTP on {listen.host}:{listen.http}: {error.strerror}") from None
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise CannotListen(f"cannot serve HTTP on {listen.host}:{listen.http}: {reason}") from None
     return int(runner.addresses[0][1])

@@ -1,0 +1,108 @@
+"""Bytes: what is put together from parts reads as the real messages; what makes no sense is said to."""
+
+from typing import Any
+
+import grpc.aio  # type: ignore[import-untyped]
+import pytest
+from envoy.service.discovery.v3 import discovery_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.pilot.ads import wire
+from mesh.pilot.ads.messages import Response
+from mesh.pilot.ads.server import SERVICE, AdsServer, PortTaken
+from mesh.pilot.ads.sessions import Sessions
+from mesh.pilot.metrics import Metrics
+from mesh.pilot.types import CDS, Resource
+from tests.pilot.ads.pilot import pilot
+from tests.pilot.ads.world import StaticCompiler, world
+
+pytestmark = pytest.mark.behaviour("X1")
+
+RESOURCES = st.lists(
+    st.builds(
+        Resource,
+        name=st.text(min_size=1, max_size=200),
+        type_url=st.just(CDS),
+        version=st.text(max_size=20),
+        payload=st.binary(max_size=400),
+        origins=st.just(()),
+        waits_for=st.just(frozenset()),
+    ),
+    max_size=5,
+).map(tuple)
+
+
+@given(resources=RESOURCES, removed=st.lists(st.text(), max_size=3).map(tuple), nonce=st.text())
+def test_delta_responses(resources: tuple[Resource, ...], removed: tuple[str, ...], nonce: str) -> None:
+    response = Response(type_url=CDS, nonce=nonce, version=7, changed=resources, removed=removed)
+    message = discovery_pb2.DeltaDiscoveryResponse.FromString(wire.encode_delta(response))
+    assert (message.nonce, message.type_url, message.system_version_info) == (nonce, CDS, "7")
+    assert tuple(message.removed_resources) == removed
+    assert [(r.name, r.version, r.resource.type_url, r.resource.value) for r in message.resources] == [
+        (r.name, r.version, r.type_url, r.payload) for r in resources
+    ]
+
+
+@given(resources=RESOURCES, nonce=st.text())
+def test_sotw_responses(resources: tuple[Resource, ...], nonce: str) -> None:
+    response = Response(type_url=CDS, nonce=nonce, version=7, full=resources)
+    message = discovery_pb2.DiscoveryResponse.FromString(wire.encode_sotw(response))
+    assert (message.nonce, message.type_url, message.version_info) == (nonce, CDS, "7")
+    assert [(r.type_url, r.value) for r in message.resources] == [(r.type_url, r.payload) for r in resources]
+
+
+def test_requests() -> None:
+    message = discovery_pb2.DeltaDiscoveryRequest(
+        type_url=CDS,
+        response_nonce="3",
+        resource_names_subscribe=["a"],
+        resource_names_unsubscribe=["b"],
+        initial_resource_versions={"c": "1"},
+    )
+    message.error_detail.message = "goo.gle/debugonly  \nbad cluster\n"
+    message.node.id = "sidecar~10.0.0.1~frontend-1.weather~weather.svc.cluster.local"
+    message.node.metadata.update({"LABELS": {"app": "frontend"}})
+    message.node.locality.region = "pocket"
+    message.node.locality.zone = "pocket-a"
+    request, proxy = wire.parse_delta(message.SerializeToString())
+    assert (request.nonce, request.error, request.subscribe) == ("3", "bad cluster", ("a",))
+    assert (request.unsubscribe, request.initial_versions) == (("b",), {"c": "1"})
+    assert proxy is not None
+    assert (proxy.id, str(proxy.locality)) == ("frontend-1.weather", "pocket/pocket-a")
+    assert proxy.labels == {"app": "frontend"}
+
+
+BAD = {
+    "expected kind~address~name.namespace~domain": {"node": {"id": "x"}, "type_url": CDS},
+    "the first request of a stream must name its node": {"type_url": CDS},
+    "without type_url": {"node": {"id": "sidecar~1~a.b~c"}},
+}
+
+
+@pytest.mark.parametrize(("reason", "fields"), BAD.items())
+async def test_a_stream_that_begins_badly_is_told_why(reason: str, fields: dict[str, Any]) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await first_answer(discovery_pb2.DeltaDiscoveryRequest(**fields).SerializeToString())
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert reason in caught.value.details()
+
+
+async def test_bytes_that_are_no_message_are_refused() -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await first_answer(b"\xff\xff\xff")
+    assert "not a DeltaDiscoveryRequest" in caught.value.details()
+
+
+async def first_answer(raw: bytes) -> object:
+    async with pilot(world()) as p, grpc.aio.insecure_channel(f"127.0.0.1:{p.port}") as channel:
+        call = channel.stream_stream(f"/{SERVICE}/DeltaAggregatedResources")()
+        await call.write(raw)
+        return await call.read()
+
+
+async def test_a_port_that_is_taken_is_said_to_be() -> None:
+    async with pilot(world()) as p:
+        other = AdsServer(Sessions(StaticCompiler(), world(), Metrics()))
+        with pytest.raises(PortTaken, match=f"cannot listen for xDS on 127.0.0.1:{p.port}"):
+            other.listen(f"127.0.0.1:{p.port}")

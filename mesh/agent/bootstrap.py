@@ -14,13 +14,17 @@ _ROUTER = {
     "name": "envoy.filters.http.router",
     "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
 }
+# Envoy refuses regular expressions of more than 100 instructions by default; rules of users have longer ones.
+LIMITS = {"re2.max_program_size.error_level": 32768}
+# Soon again when Pilot is away: its return is noticed within seconds. Envoy adds jitter.
+BACK_OFF = {"base_interval": "0.1s", "max_interval": "2s"}
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 def bootstrap(kind: str, pod: Pod, settings: ProxySettings) -> dict[str, Any]:
     """The bootstrap of a `sidecar` or `router`, as the JSON form of Envoy's `Bootstrap` message."""
     return {
-        "node": node(kind, pod),
+        "node": node(kind, pod, settings),
         "admin": {"address": address(LOCAL, settings.admin_port), "profile_path": "/dev/null"},
         "dynamic_resources": dynamic(settings),
         "static_resources": {
@@ -34,7 +38,9 @@ def bootstrap(kind: str, pod: Pod, settings: ProxySettings) -> dict[str, Any]:
                 listener(PROMETHEUS_PORT, "/stats/prometheus", "prometheus_stats"),
             ],
         },
-        "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
+        "layered_runtime": {
+            "layers": [{"name": "limits", "static_layer": LIMITS}, {"name": "admin", "admin_layer": {}}]
+        },
         "default_regex_engine": {
             "name": "envoy.regex_engines.google_re2",
             "typed_config": {"@type": "type.googleapis.com/envoy.extensions.regex_engines.v3.GoogleRE2"},
@@ -42,7 +48,7 @@ def bootstrap(kind: str, pod: Pod, settings: ProxySettings) -> dict[str, Any]:
     }
 
 
-def node(kind: str, pod: Pod) -> dict[str, Any]:
+def node(kind: str, pod: Pod, settings: ProxySettings) -> dict[str, Any]:
     """Envoy's node: the id `kind~address~name.namespace~domain` and the metadata that Pilot reads."""
     app = pod.labels.get("app") or pod.labels.get("app.kubernetes.io/name") or pod.name
     metadata = {
@@ -53,6 +59,7 @@ def node(kind: str, pod: Pod) -> dict[str, Any]:
         "LABELS": dict(pod.labels),
         "ANNOTATIONS": {k: v for k, v in pod.annotations.items() if "istio.io/" in k},
         "ISTIO_VERSION": __version__,
+        "STATUS_PORT": settings.status_port,
         **pod.metadata,
     }
     domain = f"{pod.namespace}.svc.cluster.local"
@@ -71,7 +78,9 @@ def dynamic(settings: ProxySettings) -> dict[str, Any]:
             "api_type": "DELTA_GRPC" if settings.delta else "GRPC",
             "transport_api_version": "V3",
             "set_node_on_first_message_only": True,
-            "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}],
+            "grpc_services": [
+                {"envoy_grpc": {"cluster_name": "xds-grpc", "retry_policy": {"retry_back_off": BACK_OFF}}}
+            ],
         },
         "cds_config": source,
         "lds_config": source,
@@ -87,6 +96,7 @@ def xds_cluster(discovery_address: str) -> dict[str, Any]:
         "dns_lookup_family": "V4_ONLY",
         "respect_dns_ttl": True,
         "dns_refresh_rate": "5s",
+        "dns_failure_refresh_rate": BACK_OFF,
         "connect_timeout": "1s",
         "load_assignment": assignment("xds-grpc", host, int(port)),
         "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 300}},

@@ -85,13 +85,26 @@ class Pod:
 
 
 def downward(path: Path) -> dict[str, str]:
-    """A downward API file: lines of `key="value"`, the value quoted as Go (and JSON) quotes."""
+    """A downward API file: lines of `key="value"`, the value quoted as Go quotes."""
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text().split("\n")
     except FileNotFoundError:
         return {}
     pairs = (line.partition("=") for line in lines if "=" in line)
-    return {key: json.loads(value) for key, _, value in pairs}
+    return {key: unquoted(value) for key, _, value in pairs}
+
+
+def unquoted(text: str) -> str:
+    """A string as Go quotes it; its rarer escapes (`\\a`, `\\x1b`) are Python's and not JSON's."""
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        from ast import literal_eval
+
+        try:
+            return str(literal_eval(text))
+        except (ValueError, SyntaxError):
+            return text
 
 
 def plain(text: str) -> Any:

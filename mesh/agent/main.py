@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +31,9 @@ def parser() -> argparse.ArgumentParser:
     one = verbs.add_parser("proxy", help="write the bootstrap, run and supervise Envoy")
     one.add_argument("kind", choices=("sidecar", "router"))
     one.add_argument("--proxyLogLevel", dest="log_level", default="warning", metavar="LEVEL")
+    one.add_argument(
+        "--proxyComponentLogLevel", dest="component_log_level", default="", metavar="COMPONENT:LEVEL,..."
+    )
     one.set_defaults(action=proxy)
     one = verbs.add_parser("istio-iptables", help="put the interception rules in force and print them")
     for flags, name, default, text in INTERCEPTION:
@@ -60,6 +64,8 @@ INTERCEPTION = (
 
 def proxy(options: argparse.Namespace) -> int:
     """Run Envoy until the container ends."""
+    # The first process of a container gets no signal without a handler, and what follows takes its time.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     import asyncio
 
     from mesh.agent.environment import Pod, ProxySettings
@@ -69,7 +75,14 @@ def proxy(options: argparse.Namespace) -> int:
     settings = ProxySettings.parse(os.environ.get("PROXY_CONFIG", ""), os.environ)
 
     async def run() -> int:
-        return await Proxy(options.kind, pod, settings, log_level=options.log_level).run()
+        proxy = Proxy(
+            options.kind,
+            pod,
+            settings,
+            log_level=options.log_level,
+            component_log_level=options.component_log_level,
+        )
+        return await proxy.run()
 
     return asyncio.run(run())
 
@@ -94,12 +107,16 @@ def istio_iptables(options: argparse.Namespace) -> int:
 
 def request(options: argparse.Namespace) -> int:
     """Print the answer of Envoy's admin interface; 1 if it is not a success."""
-    from http.client import HTTPConnection
+    from http.client import HTTPConnection, HTTPException
 
-    connection = HTTPConnection("127.0.0.1", admin_port(), timeout=10)
-    connection.request(options.method, "/" + options.path.lstrip("/"))
-    answer = connection.getresponse()
-    sys.stdout.buffer.write(answer.read())
+    port = admin_port()
+    try:
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request(options.method, "/" + options.path.lstrip("/"))
+        answer = connection.getresponse()
+        sys.stdout.buffer.write(answer.read())
+    except (OSError, HTTPException) as error:
+        sys.exit(f"pilot-agent request: Envoy's admin interface on 127.0.0.1:{port} does not answer: {error}")
     return 0 if answer.status < 400 else 1
 
 

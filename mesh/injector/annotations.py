@@ -25,10 +25,15 @@ class Wishes:
 
     image: str = ""
     log_level: str = ""
+    component_log_level: str = ""
     resources: dict[str, dict[str, str]] = field(default_factory=dict)
     proxy_config: dict[str, Any] = field(default_factory=dict)
     interception: dict[str, str] = field(default_factory=dict)
     hold_application: bool = False
+    readiness: dict[str, int] = field(default_factory=dict)
+    ready_probe: bool = True
+    volumes: dict[str, Any] = field(default_factory=dict)
+    mounts: dict[str, Any] = field(default_factory=dict)
 
 
 # annotation -> flag of `pilot-agent istio-iptables`
@@ -40,6 +45,11 @@ INTERCEPTION = {
     f"{_TRAFFIC}includeOutboundIPRanges": "-i",
     f"{_TRAFFIC}excludeOutboundIPRanges": "-x",
 }
+READINESS = {
+    f"readiness.status.{_SIDECAR}{key}": key
+    for key in ("initialDelaySeconds", "periodSeconds", "failureThreshold")
+}
+STATUS_PORT = f"status.{_SIDECAR}port"
 RESOURCES = {
     f"{_SIDECAR}proxyCPU": ("requests", "cpu"),
     f"{_SIDECAR}proxyMemory": ("requests", "memory"),
@@ -52,22 +62,37 @@ def read(annotations: Mapping[str, str], defaults: Mapping[str, Any]) -> Wishes:
     """All wishes; `AnnotationProblem` at the first that is wrong. `defaults` is the mesh's ProxyConfig."""
     nothing: dict[str, Any] = {}
     config = _value(annotations, "proxy.istio.io/config", mapping, nothing)
-    if concurrency := _value(annotations, f"{_SIDECAR}concurrency", whole, None):
+    concurrency = _value(annotations, f"{_SIDECAR}concurrency", whole, None)
+    if concurrency is not None:
         config = {**config, "concurrency": concurrency}
+    status_port = _value(annotations, STATUS_PORT, whole, None)
+    if status_port:
+        config = {**config, "statusPort": status_port}
     holds = {**defaults, **config}.get("holdApplicationUntilProxyStarts", False)
     return Wishes(
         image=annotations.get(f"{_SIDECAR}proxyImage", ""),
         log_level=_value(annotations, f"{_SIDECAR}logLevel", level, ""),
+        component_log_level=_value(annotations, f"{_SIDECAR}componentLogLevel", component_levels, ""),
         resources=resources(annotations),
         proxy_config=config,
-        interception=_interception(annotations),
+        interception=_interception(annotations, status_port),
         hold_application=bool(holds),
+        readiness={
+            key: _value(annotations, name, whole, 0) for name, key in READINESS.items() if name in annotations
+        },
+        ready_probe=status_port != 0,
+        volumes=_value(annotations, f"{_SIDECAR}userVolume", mapping, nothing),
+        mounts=_value(annotations, f"{_SIDECAR}userVolumeMount", mapping, nothing),
     )
 
 
-def _interception(annotations: Mapping[str, str]) -> dict[str, str]:
-    return {flag: _value(annotations, name, ports if "Ports" in name else ranges, "")
-            for name, flag in INTERCEPTION.items() if name in annotations}  # fmt: skip
+def _interception(annotations: Mapping[str, str], status_port: int | None) -> dict[str, str]:
+    """The flags that annotations set; an agent's port of one's own is excluded as 15020 is."""
+    flags = {flag: _value(annotations, name, ports if "Ports" in name else ranges, "")
+             for name, flag in INTERCEPTION.items() if name in annotations}  # fmt: skip
+    if status_port:
+        flags["-d"] = ",".join(filter(None, [flags.get("-d", ""), str(status_port)]))
+    return flags
 
 
 def resources(annotations: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -117,6 +142,16 @@ def level(text: str) -> str:
     """A log level of Envoy's."""
     if text not in _LEVELS:
         raise ValueError(f"not a log level; use one of {', '.join(sorted(_LEVELS))}")
+    return text
+
+
+def component_levels(text: str) -> str:
+    """Log levels of Envoy's parts, such as `upstream:debug,http:trace`."""
+    for part in text.split(","):
+        component, colon, its_level = part.partition(":")
+        if not component or not colon:
+            raise ValueError(f"{part!r} is not COMPONENT:LEVEL; write a list like upstream:debug,http:trace")
+        level(its_level)
     return text
 
 

@@ -1,7 +1,9 @@
 """Whether a Pod gets a sidecar: a list of checks, each giving its reason. The first that knows decides.
 
 Source: Istio, "Automatic sidecar injection": namespace label `istio-injection`, Pod label
-`sidecar.istio.io/inject`, the older annotation of that name; a label outranks an annotation.
+`sidecar.istio.io/inject`, the older annotation of that name; a label outranks an annotation. As there, a word
+that is none of true, yes, y and on is a no. In a namespace that says nothing only the label is heard: the
+webhook's selectors cannot see annotations.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,8 +16,7 @@ INJECT = "sidecar.istio.io/inject"
 STATUS = "sidecar.istio.io/status"
 NAMESPACE_LABEL = "istio-injection"
 NEVER = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
-_TRUE = frozenset({"true", "yes", "y", "on", "1"})
-_FALSE = frozenset({"false", "no", "n", "off", "0"})
+_TRUE = frozenset({"true", "yes", "y", "on"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,20 @@ def decide(question: Question) -> Decision:
     return next(decision for check in CHECKS if (decision := check(question)) is not None)
 
 
+def spec_of(question: Question) -> Mapping[str, Any]:
+    """The Pod's specification."""
+    spec: Mapping[str, Any] = question.pod.get("spec") or {}
+    return spec
+
+
 def host_network(question: Question) -> Decision | None:
     """A Pod on the node's own network must not redirect the node's traffic."""
-    return Decision(False, "it uses the host's network") if question.pod["spec"].get("hostNetwork") else None
+    return Decision(False, "it uses the host's network") if spec_of(question).get("hostNetwork") else None
+
+
+def no_containers(question: Question) -> Decision | None:
+    """A Pod that is not one yet must not become one by its sidecar; the API server will refuse it."""
+    return None if spec_of(question).get("containers") else Decision(False, "it has no containers")
 
 
 def system_namespace(question: Question) -> Decision | None:
@@ -60,7 +72,7 @@ def system_namespace(question: Question) -> Decision | None:
 
 def already_injected(question: Question) -> Decision | None:
     """Injecting twice changes nothing."""
-    names = {c["name"] for c in question.pod["spec"].get("containers") or ()}
+    names = {container.get("name") for container in spec_of(question)["containers"]}
     return Decision(False, "it has a sidecar already") if "istio-proxy" in names else None
 
 
@@ -69,8 +81,8 @@ def own_word(question: Question) -> Decision | None:
     metadata = question.pod.get("metadata") or {}
     for place, what in (("labels", "label"), ("annotations", "annotation")):
         value = str((metadata.get(place) or {}).get(INJECT, "")).lower()
-        if value in _TRUE | _FALSE:
-            return Decision(value in _TRUE, f"its {what} {INJECT} is {value}")
+        if value:
+            return Decision(value in _TRUE, f"its {what} {INJECT} is {value!r}")
     return None
 
 
@@ -90,5 +102,5 @@ def nothing_said(_: Question) -> Decision:
 
 
 CHECKS: tuple[Check, ...] = (
-    host_network, system_namespace, already_injected, own_word, namespace_word, nothing_said,
+    host_network, system_namespace, no_containers, already_injected, own_word, namespace_word, nothing_said,
 )  # fmt: skip

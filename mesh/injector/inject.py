@@ -4,13 +4,19 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 from mesh.injector import annotations, template
 from mesh.injector.decide import STATUS, Decision, Question, decide
 from mesh.injector.settings import Settings
 
+T = TypeVar("T")
+# So that `kubectl logs` and `exec` mean the application and not its sidecar.
+DEFAULT_CONTAINER = (
+    "kubectl.kubernetes.io/default-container",
+    "kubectl.kubernetes.io/default-logs-container",
+)
 _HASH = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5,10}$")
 
 
@@ -36,22 +42,42 @@ def inject(
 
 def add_sidecar(pod: dict[str, Any], settings: Settings, workload: tuple[str, str]) -> None:
     """Add containers, volumes and the status annotation to a Pod that is ours to change."""
-    metadata = pod.setdefault("metadata", {})
-    wishes = annotations.read(metadata.get("annotations") or {}, settings.proxy_config)
+    metadata, spec = grown(pod, "metadata", {}), pod["spec"]
+    given = grown(metadata, "annotations", {})
+    wishes = annotations.read(given, settings.proxy_config)
+    own = spec["containers"]
     init = template.init_container(settings, wishes)
-    proxy = template.proxy_container(settings, wishes, *workload)
-    spec = pod["spec"]
-    spec.setdefault("initContainers", []).append(init)
+    proxy = template.proxy_container(settings, wishes, *workload, beside=own)
+    volumes = template.volumes(wishes)
+    given |= {name: own[0].get("name", "") for name in DEFAULT_CONTAINER if name not in given}
+    given[STATUS] = status(init, proxy, volumes)
+    labels = grown(metadata, "labels", {})
+    labels |= canonical(labels, workload[0]) | labels
+    grown(spec, "initContainers", []).append(init)
     # First, if the application must wait for it: the kubelet starts containers in order.
-    spec["containers"].insert(0 if wishes.hold_application else len(spec["containers"]), proxy)
-    present = {volume["name"] for volume in spec.get("volumes") or ()}
-    spec.setdefault("volumes", []).extend(
-        copy.deepcopy(v) for v in template.VOLUMES if v["name"] not in present
-    )
-    metadata.setdefault("annotations", {})[STATUS] = status(init, proxy)
+    own.insert(0 if wishes.hold_application else len(own), proxy)
+    present = {volume["name"] for volume in grown(spec, "volumes", [])}
+    spec["volumes"] += [volume for volume in volumes if volume["name"] not in present]
 
 
-def status(init: Mapping[str, Any], proxy: Mapping[str, Any]) -> str:
+def grown(holder: dict[str, Any], key: str, empty: T) -> T:
+    """The value at `key`, made if it is missing or null."""
+    value: T = holder.get(key) or empty
+    holder[key] = value
+    return value
+
+
+def canonical(labels: Mapping[str, str], workload: str) -> dict[str, str]:
+    """Name and version under which telemetry knows a workload whatever its labels are called."""
+    name = labels.get("app.kubernetes.io/name") or labels.get("app") or workload
+    version = labels.get("app.kubernetes.io/version") or labels.get("version") or "latest"
+    return {
+        "service.istio.io/canonical-name": name[:63],
+        "service.istio.io/canonical-revision": version,
+    }
+
+
+def status(init: Mapping[str, Any], proxy: Mapping[str, Any], volumes: Sequence[Mapping[str, Any]]) -> str:
     """The status annotation: what was added, and a digest that tells versions of the template apart."""
     digest = hashlib.sha256(json.dumps([init, proxy], sort_keys=True).encode()).hexdigest()
     return json.dumps(
@@ -59,7 +85,7 @@ def status(init: Mapping[str, Any], proxy: Mapping[str, Any]) -> str:
             "version": digest[:16],
             "initContainers": [init["name"]],
             "containers": [proxy["name"]],
-            "volumes": [volume["name"] for volume in template.VOLUMES],
+            "volumes": [volume["name"] for volume in volumes],
         }
     )
 

@@ -18,10 +18,11 @@ LARGEST_BODY = 8 * 1024 * 1024
 class Injector:
     """The webhook: answers AdmissionReviews with the settings in `folder`."""
 
-    def __init__(self, folder: Path, certificates: Path) -> None:
+    def __init__(self, folder: Path, certificates: Path, mesh_config: Path) -> None:
         self._folder = folder
+        self._mesh_config = mesh_config
         self._certificates = certificates
-        self._settings = Settings.read(folder)
+        self._settings = Settings.read(folder, mesh_config)
         self._stamp = self._read_stamp()
         self.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._load_certificate()
@@ -40,7 +41,8 @@ class Injector:
             return web.Response(status=400, text=f"{error}\n")
 
     async def ready(self, _: web.Request) -> web.Response:
-        """GET /ready."""
+        """GET /ready. The kubelet asks every second, so that a changed certificate is taken up in time."""
+        self.settings()
         return web.Response(text="ready\n")
 
     def settings(self) -> Settings:
@@ -48,7 +50,7 @@ class Injector:
         if (stamp := self._read_stamp()) != self._stamp:
             self._stamp = stamp
             try:
-                self._settings = Settings.read(self._folder)
+                self._settings = Settings.read(self._folder, self._mesh_config)
                 self._load_certificate()
             except (SettingsProblem, OSError, ssl.SSLError) as error:
                 print(f"sidecar-injector: {error}; the last good settings stay", file=sys.stderr, flush=True)
@@ -58,7 +60,7 @@ class Injector:
         self.tls.load_cert_chain(self._certificates / "cert-chain.pem", self._certificates / "key.pem")
 
     def _read_stamp(self) -> tuple[float, ...]:
-        paths = (self._folder / "values", self._certificates / "cert-chain.pem")
+        paths = (self._folder / "values", self._mesh_config, self._certificates / "cert-chain.pem")
         return tuple(path.stat().st_mtime if path.exists() else 0.0 for path in paths)
 
 
@@ -70,9 +72,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=9443)
     parser.add_argument("--config", type=Path, default=Path("/etc/istio/inject"), metavar="FOLDER")
     parser.add_argument("--certs", type=Path, default=Path("/etc/istio/certs"), metavar="FOLDER")
+    parser.add_argument("--mesh-config", type=Path, default=Path("/etc/istio/config/mesh"), metavar="FILE")
     options = parser.parse_args(arguments)
     try:
-        injector = Injector(options.config, options.certs)
+        injector = Injector(options.config, options.certs, options.mesh_config)
     except (SettingsProblem, OSError, ssl.SSLError) as error:
         sys.exit(f"sidecar-injector: {error}")
     asyncio.run(serve(injector, options.port))

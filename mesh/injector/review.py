@@ -26,6 +26,8 @@ def review(question: Any, settings: Settings) -> dict[str, Any]:
         uid, pod, namespace = request["uid"], request["object"], request.get("namespace", "")
     except (KeyError, TypeError):
         raise ReviewProblem("expected an AdmissionReview with request.uid and request.object") from None
+    if not isinstance(pod, dict) or not isinstance(pod.get("metadata", {}), dict):
+        raise ReviewProblem(f"request.object of {uid} is no Pod; only the creation of Pods is ours")
     return {
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
@@ -40,8 +42,10 @@ def respond(pod: dict[str, Any], namespace: str, settings: Settings) -> dict[str
             pod, settings, namespace=namespace, namespace_labels={"istio-injection": "enabled"}
         )
     except AnnotationProblem as error:
-        name = pod["metadata"].get("name") or pod["metadata"].get("generateName", "")
-        return {"allowed": False, "status": {"code": 400, "message": f"Pod {namespace}/{name}: {error}"}}
+        metadata = pod.get("metadata") or {}
+        name = metadata.get("name") or metadata.get("generateName", "")
+        message = f"Pod {namespace}/{name}: {error}"
+        return {"allowed": False, "status": {"code": 400, "reason": "BadRequest", "message": message}}
     operations = jsonpatch.make_patch(pod, injected).patch
     if not operations:
         return {"allowed": True}

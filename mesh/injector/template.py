@@ -1,6 +1,8 @@
 """What injection adds to a Pod: two containers, three volumes. Pure functions of settings and wishes."""
 
+import copy
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mesh.injector.annotations import Wishes
@@ -28,12 +30,12 @@ VOLUMES: tuple[dict[str, Any], ...] = (
 def init_container(settings: Settings, wishes: Wishes) -> dict[str, Any]:
     """`istio-init`: writes the interception rules, then is gone. The only one with NET_ADMIN."""
     flags = {"-b": "*", "-i": "*"} | wishes.interception
-    arguments = [word for flag, value in sorted(flags.items()) for word in (flag, value)]
+    words = [word for flag, value in sorted(flags.items()) for word in (flag, value)]
     return {
         "name": "istio-init",
         "image": wishes.image or settings.image,
         "command": ["pilot-agent"],
-        "args": ["istio-iptables", "-u", str(settings.proxy_uid), "-g", str(settings.proxy_uid), *arguments],
+        "args": ["istio-iptables", "-u", str(settings.proxy_uid), "-g", str(settings.proxy_uid), *words],
         "resources": resources(settings, wishes),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -48,23 +50,22 @@ def init_container(settings: Settings, wishes: Wishes) -> dict[str, Any]:
 
 
 def proxy_container(
-    settings: Settings, wishes: Wishes, workload: str, owner: str, kind: str = "sidecar"
+    settings: Settings,
+    wishes: Wishes,
+    workload: str,
+    owner: str,
+    *,
+    kind: str = "sidecar",
+    beside: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """`istio-proxy`: pilot-agent and the Envoy that it supervises."""
+    """`istio-proxy`: pilot-agent and the Envoy that it supervises, `beside` the Pod's own containers."""
     return {
         "name": "istio-proxy",
         "image": wishes.image or settings.image,
         "command": ["pilot-agent"],
-        "args": ["proxy", kind, "--proxyLogLevel", wishes.log_level or settings.log_level],
-        "env": environment(settings, wishes, workload, owner),
+        "args": arguments(settings, wishes, kind),
+        "env": environment(settings, wishes, workload, owner, beside),
         "ports": [{"name": "http-envoy-prom", "containerPort": PROMETHEUS_PORT, "protocol": "TCP"}],
-        "readinessProbe": {
-            "httpGet": {"path": "/healthz/ready", "port": READY_PORT},
-            "initialDelaySeconds": settings.ready_initial_delay,
-            "periodSeconds": settings.ready_period,
-            "timeoutSeconds": 3,
-            "failureThreshold": settings.ready_failure_threshold,
-        },
         "resources": resources(settings, wishes),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -79,8 +80,33 @@ def proxy_container(
             {"name": "istio-envoy", "mountPath": "/etc/istio/proxy"},
             {"name": "istio-data", "mountPath": "/var/lib/istio/data"},
             {"name": "istio-podinfo", "mountPath": "/etc/istio/pod"},
+            *({"name": name, **mount} for name, mount in wishes.mounts.items()),
         ],
-    } | hold(wishes)
+        **readiness(settings, wishes),
+        **hold(wishes),
+    }
+
+
+def arguments(settings: Settings, wishes: Wishes, kind: str) -> list[str]:
+    """pilot-agent's command line."""
+    command = ["proxy", kind, "--proxyLogLevel", wishes.log_level or settings.log_level]
+    if wishes.component_log_level:
+        command += ["--proxyComponentLogLevel", wishes.component_log_level]
+    return command
+
+
+def readiness(settings: Settings, wishes: Wishes) -> dict[str, Any]:
+    """The probe of the proxy: Envoy answers it, by way of the agent, once it is in use."""
+    if not wishes.ready_probe:
+        return {}
+    timing = {
+        "initialDelaySeconds": settings.ready_initial_delay,
+        "periodSeconds": settings.ready_period,
+        "timeoutSeconds": 3,
+        "failureThreshold": settings.ready_failure_threshold,
+    }
+    path = {"path": "/healthz/ready", "port": READY_PORT}
+    return {"readinessProbe": {"httpGet": path, **timing, **wishes.readiness}}
 
 
 def hold(wishes: Wishes) -> dict[str, Any]:
@@ -98,8 +124,35 @@ def resources(settings: Settings, wishes: Wishes) -> dict[str, Any]:
     }
 
 
-def environment(settings: Settings, wishes: Wishes, workload: str, owner: str) -> list[dict[str, Any]]:
-    """The variables that `mesh.agent.environment` reads."""
+def volumes(wishes: Wishes) -> list[dict[str, Any]]:
+    """The volumes that a sidecar needs, and those that annotations add."""
+    return [*copy.deepcopy(VOLUMES), *({"name": name, **volume} for name, volume in wishes.volumes.items())]
+
+
+def proxy_config(settings: Settings, wishes: Wishes) -> dict[str, Any]:
+    """The Pod's ProxyConfig over the mesh's; of `proxyMetadata` each entry."""
+    key, default, own = "proxyMetadata", settings.proxy_config, wishes.proxy_config
+    return {**default, **own, key: {**default.get(key, {}), **own.get(key, {})}}
+
+
+def pod_ports(containers: Sequence[Mapping[str, Any]]) -> str:
+    """The ports that the Pod's own containers declare, as Istio tells them to Pilot."""
+    names = ("name", "containerPort", "protocol")
+    return json.dumps(
+        [
+            {name: port[name] for name in names if name in port}
+            for container in containers
+            for port in container.get("ports") or ()
+        ]
+    )
+
+
+def environment(
+    settings: Settings, wishes: Wishes, workload: str, owner: str, beside: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The variables that `mesh.agent.environment` reads. Entries of `proxyMetadata` are variables too."""
+    config = proxy_config(settings, wishes)
+    own_metadata = config.pop("proxyMetadata")
     fields = {
         "POD_NAME": "metadata.name",
         "POD_NAMESPACE": "metadata.namespace",
@@ -109,12 +162,16 @@ def environment(settings: Settings, wishes: Wishes, workload: str, owner: str) -
         "ISTIO_META_NODE_NAME": "spec.nodeName",
     }
     values = {
-        "PROXY_CONFIG": json.dumps(settings.proxy_config | wishes.proxy_config, sort_keys=True),
+        "TRUST_DOMAIN": settings.trust_domain,
+        "PROXY_CONFIG": json.dumps(config, sort_keys=True),
+        "ISTIO_META_POD_PORTS": pod_ports(beside),
+        "ISTIO_META_APP_CONTAINERS": ",".join(str(container.get("name")) for container in beside),
         "ISTIO_META_CLUSTER_ID": settings.cluster_id,
         "ISTIO_META_MESH_ID": settings.mesh_id,
         "ISTIO_META_INTERCEPTION_MODE": "REDIRECT",
         "ISTIO_META_WORKLOAD_NAME": workload,
         "ISTIO_META_OWNER": owner,
+        **{name: str(value) for name, value in own_metadata.items()},
     }
     return [
         *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()),

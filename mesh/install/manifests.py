@@ -100,7 +100,7 @@ def component(name: str, values: Values) -> Iterator[Obj]:
 def variables(values: Values) -> dict[str, str]:
     """What the templates may name. Values that are structures are written as JSON, which is YAML too."""
     proxy_config = {"discoveryAddress": f"istio-pilot.{values.namespace}.svc:15010", "concurrency": 1}
-    injector = {"image": values.image, "proxy_config": proxy_config}
+    injector = {"image": values.image}
     return {
         "namespace": values.namespace,
         "image": values.image,
@@ -135,7 +135,7 @@ def gateway_container(values: Values, proxy_config: Obj) -> Obj:
         "istio-ingressgateway",
         f"kubernetes://apis/apps/v1/namespaces/{values.namespace}/deployments",
     )
-    container = sidecar.proxy_container(settings, Wishes(), name, f"{owner}/{name}", "router")
+    container = sidecar.proxy_container(settings, Wishes(), name, f"{owner}/{name}", kind="router")
     ports = [(15021, "status-port"), (8080, "http2"), (8443, "https")]
     container["ports"] += [
         {"containerPort": number, "name": port, "protocol": "TCP"} for number, port in ports

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -108,3 +109,33 @@ def test_a_taken_port_is_an_error() -> None:
         relay.shut_down()
 
     asyncio.run(scenario())
+
+
+def test_a_held_port_turns_clients_away_until_it_leads_somewhere() -> None:
+    async def said(port: int) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(b"question")
+            writer.write_eof()
+            return await reader.read()
+        except OSError:
+            return b""
+        finally:
+            writer.close()
+
+    async def scenario() -> list[bytes]:
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        relay = Relay(Network(os.getpid()))
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        await relay.hold(listener)
+        answers = [await said(port)]
+        assert await relay.listen(port, server.sockets[0].getsockname()) == port
+        answers.append(await said(port))
+        relay.close(port)
+        answers.append(await said(port))
+        relay.shut_down()
+        server.close()
+        return answers
+
+    assert asyncio.run(scenario()) == [b"", b"noitseuq", b""]

@@ -13,7 +13,12 @@ SDS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource ready to be sent."""
+    """A resource ready to be sent.
+
+    `payload` is the serialized message itself (not an `Any`), `version` a hash of it, so that equal content
+    has an equal version, after a restart too. `origins` are the objects that it was made from. `waits_for`
+    names what Envoy needs beside it before it is used: type URL and name.
+    """
 
     name: str
     type_url: str

@@ -1,0 +1,101 @@
+"""The reading view of a snapshot that queries get: every look-up is recorded.
+
+The only way by which compilation learns anything, so that it is known what each result depends on.
+"""
+
+from collections.abc import Callable, Hashable
+from typing import Concatenate, ParamSpec, TypeVar, cast
+
+from mesh.api.meshconfig import MeshConfig
+from mesh.model import ConfigObject, Instance, ObjectKey, Service, Workload
+from mesh.pilot import tables
+from mesh.pilot.memo import Frame, Memo
+from mesh.pilot.snapshot import Snapshot
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Reader:
+    """A snapshot, read by one computation. What it hands out must not be changed."""
+
+    __slots__ = ("_frame", "_memo", "_snapshot")
+
+    def __init__(self, memo: Memo, snapshot: Snapshot, frame: Frame) -> None:
+        self._memo = memo
+        self._snapshot = snapshot
+        self._frame = frame
+
+    def ask(self, query: Callable[Concatenate["Reader", P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """What another query gives: remembered if it still holds, else computed. No keyword arguments."""
+        entry = self._memo.ask(self._snapshot, query, cast(tuple[Hashable, ...], args))
+        self._frame.asked[entry] = None
+        return cast(R, entry.value)
+
+    @property
+    def mesh(self) -> MeshConfig:
+        """The mesh's settings. Not recorded: when they change, everything is computed anew."""
+        return self._snapshot.mesh
+
+    def service(self, hostname: str) -> Service | None:
+        """A service by its full host name."""
+        return cast(Service | None, self._get(tables.SERVICE, hostname))
+
+    def instances(self, hostname: str, port: int) -> tuple[Instance, ...]:
+        """The instances of a service port."""
+        return cast(tuple[Instance, ...], self._get(tables.INSTANCES, (hostname, port)) or ())
+
+    def instances_at(self, address: str) -> tuple[Instance, ...]:
+        """What an address serves, of all services."""
+        return cast(tuple[Instance, ...], self._get(tables.AT, address) or ())
+
+    def workload(self, address: str) -> Workload | None:
+        """What runs at an address."""
+        return cast(Workload | None, self._get(tables.WORKLOAD, address))
+
+    def public(self) -> tuple[str, ...]:
+        """Host names of the services that all namespaces see, in order."""
+        return cast(tuple[str, ...], self._get(tables.PUBLIC, tables.ONLY) or ())
+
+    def private(self, namespace: str) -> tuple[str, ...]:
+        """Host names of further services that one namespace sees, in order."""
+        return cast(tuple[str, ...], self._get(tables.PRIVATE, namespace) or ())
+
+    def object(self, key: ObjectKey) -> ConfigObject | None:
+        """An object of the configuration."""
+        return cast(ConfigObject | None, self._get(tables.OBJECT, key))
+
+    def rules(self, hostname: str) -> tuple[ConfigObject, ...]:
+        """The sidecars' VirtualServices for exactly this host, oldest first."""
+        return self._objects(tables.RULES, hostname)
+
+    def wild_rules(self) -> tuple[ConfigObject, ...]:
+        """The sidecars' VirtualServices with a wildcard host, oldest first."""
+        return self._objects(tables.WILD_RULES, tables.ONLY)
+
+    def bound(self, gateway: str) -> tuple[ConfigObject, ...]:
+        """The VirtualServices of a gateway (`namespace/name`), oldest first."""
+        return self._objects(tables.BOUND, gateway)
+
+    def destinations(self, namespace: str, hostname: str) -> tuple[ConfigObject, ...]:
+        """A namespace's DestinationRules for exactly this host, oldest first."""
+        return self._objects(tables.DESTINATIONS, (namespace, hostname))
+
+    def wild_destinations(self, namespace: str) -> tuple[ConfigObject, ...]:
+        """A namespace's DestinationRules with a wildcard host, oldest first."""
+        return self._objects(tables.WILD_DESTINATIONS, namespace)
+
+    def gateways(self) -> tuple[ConfigObject, ...]:
+        """All Gateways, oldest first."""
+        return self._objects(tables.GATEWAYS, tables.ONLY)
+
+    def labels_used(self) -> frozenset[str]:
+        """Keys of the labels by which rules choose callers."""
+        return cast(frozenset[str], self._get(tables.LABELS_USED, tables.ONLY) or frozenset())
+
+    def _objects(self, table: str, key: Hashable) -> tuple[ConfigObject, ...]:
+        return cast(tuple[ConfigObject, ...], self._get(table, key) or ())
+
+    def _get(self, table: str, key: Hashable) -> object:
+        self._frame.reads[table, key] = None
+        return cast(object, self._snapshot.get(table, key))

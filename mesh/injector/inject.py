@@ -5,18 +5,14 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from mesh.injector import annotations, template
 from mesh.injector.decide import STATUS, Decision, Question, decide
 from mesh.injector.settings import Settings
 
-T = TypeVar("T")
 # So that `kubectl logs` and `exec` mean the application and not its sidecar.
-DEFAULT_CONTAINER = (
-    "kubectl.kubernetes.io/default-container",
-    "kubectl.kubernetes.io/default-logs-container",
-)
+DEFAULT_CONTAINER = tuple(f"kubectl.kubernetes.io/default-{what}" for what in ("container", "logs-container"))
 _HASH = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5,10}$")
 
 
@@ -60,11 +56,10 @@ def add_sidecar(pod: dict[str, Any], settings: Settings, workload: tuple[str, st
     spec["volumes"] += [volume for volume in volumes if volume["name"] not in present]
 
 
-def grown(holder: dict[str, Any], key: str, empty: T) -> T:
+def grown(holder: dict[str, Any], key: str, empty: Any) -> Any:
     """The value at `key`, made if it is missing or null."""
-    value: T = holder.get(key) or empty
-    holder[key] = value
-    return value
+    holder[key] = holder.get(key) or empty
+    return holder[key]
 
 
 def canonical(labels: Mapping[str, str], workload: str) -> dict[str, str]:
@@ -72,7 +67,7 @@ def canonical(labels: Mapping[str, str], workload: str) -> dict[str, str]:
     name = labels.get("app.kubernetes.io/name") or labels.get("app") or workload
     version = labels.get("app.kubernetes.io/version") or labels.get("version") or "latest"
     return {
-        "service.istio.io/canonical-name": name[:63],
+        "service.istio.io/canonical-name": name[:63].rstrip("-."),
         "service.istio.io/canonical-revision": version,
     }
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
 from string import Template
-from typing import Any
 
 import yaml
 
@@ -15,12 +14,11 @@ from mesh.injector.annotations import Wishes
 from mesh.injector.settings import Settings
 from mesh.install.certificates import ServingCertificate
 from mesh.install.images import MESH_IMAGE
+from mesh.install.server import WEBHOOK, Obj
 
-Obj = dict[str, Any]
 COMPONENTS = ("base", "pilot", "injector", "ingressgateway")
 PROFILES = ("compact",)
 OWNER = {"app.kubernetes.io/managed-by": "meshctl", "app.kubernetes.io/part-of": "istio"}
-WEBHOOK = "MutatingWebhookConfiguration"
 RESTRICTED: Obj = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},

@@ -6,7 +6,7 @@ Time is virtual: see `virtual`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -93,10 +93,10 @@ class Stage:
 
     async def make_ready(self, pod: Obj, *, ready: bool = True) -> Obj:
         """The Pod runs, and is ready or not."""
-        self._addresses += 1
-        address = (
-            pod["status"].get("podIP") or f"198.18.{self._addresses // 250 + 1}.{self._addresses % 250 + 1}"
-        )
+        address = self.get("pods", pod["metadata"]["name"])["status"].get("podIP")
+        if not address:
+            self._addresses += 1
+            address = f"198.18.{self._addresses // 250 + 1}.{self._addresses % 250 + 1}"
         condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": timestamp(clock())}
         return await self.set_status(pod, phase="Running", podIP=address, conditions=[condition])
 

@@ -31,7 +31,8 @@ def images(pods: list[Obj]) -> list[str]:
 
 
 def status(scene: Stage) -> Obj:
-    return scene.get(DEPLOYMENTS, "web")["status"]
+    found: Obj = scene.get(DEPLOYMENTS, "web")["status"]
+    return found
 
 
 def progress(scene: Stage) -> str:

@@ -1,7 +1,7 @@
 """An event loop whose time passes only when nothing else is left to do.
 
-A rollout's deadline of ten minutes passes in no time, in the right order with everything else; and a test that
-waits for what will never happen fails at once instead of hanging.
+A rollout's deadline of ten minutes passes in no time, in the right order with everything else; and a test
+that waits for what will never happen fails at once instead of hanging.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Waiting for a timer moves the clock; waiting for nothing but events that no one will cause is an error."""
+    """Waiting for a timer moves the clock; waiting for what nobody will cause is an error."""
 
     def __init__(self) -> None:
         self._now = 0.0

@@ -48,10 +48,13 @@ class Client:
         ca.write_bytes(base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]))
         self._session.verify = str(ca)
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
+    def text(self, method: str, path: str, body: Any = None) -> str:
         answer = self._session.request(method, self._server + path, json=body, timeout=10)
         assert answer.ok, answer.text
-        return answer.json()
+        return answer.text
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        return json.loads(self.text(method, path, body))
 
     def until(self, path: str, check: Any) -> Any:
         """The object at `path` once `check` holds for it."""
@@ -241,3 +244,30 @@ def test_without_the_privilege_the_message_says_what_to_do(home: Path) -> None:
     assert "--privileged" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert not home.exists()
+
+
+IN_CLUSTER = """
+import json, ssl, urllib.request
+folder = "/var/run/secrets/kubernetes.io/serviceaccount/"
+request = urllib.request.Request("https://kubernetes.default/api/v1/namespaces/default/pods")
+request.add_header("Authorization", "Bearer " + open(folder + "token").read())
+context = ssl.create_default_context(cafile=folder + "ca.crt")
+pods = json.load(urllib.request.urlopen(request, context=context))
+print([pod["metadata"]["name"] for pod in pods["items"]], open(folder + "namespace").read())
+"""
+
+
+def test_a_pod_reaches_the_api_by_its_account() -> None:
+    cluster = EmbeddedCluster.start(NAME)
+    client = Client(cluster)
+    pod = a_pod("inside")
+    pod["spec"] = {
+        "restartPolicy": "Never",
+        "containers": [
+            {"name": "main", "image": "pocketkube/tools", "command": ["python", "-c", IN_CLUSTER]}
+        ],
+    }
+    client.ask("POST", "/api/v1/namespaces/default/pods", pod)
+    path = "/api/v1/namespaces/default/pods/inside"
+    client.until(path, lambda found: found["status"].get("phase") in ("Succeeded", "Failed"))
+    assert client.text("GET", path + "/log") == "['inside'] default\n"

@@ -343,3 +343,35 @@ def test_a_pod_may_use_the_nodes_network(tmp_path: Path) -> None:
     assert address == "198.18.0.1"
     assert log.split()[-1] == "pocket-1"
     assert "eth0" not in log
+
+
+REDIRECT = """
+iptables-restore -n <<'EOF'
+*nat
+-A OUTPUT -p tcp -m owner --uid-owner 1337 -j RETURN
+-A OUTPUT -d 192.0.2.1 -p tcp -j REDIRECT --to-ports 15001
+COMMIT
+EOF
+"""
+LISTEN = "import socket; s = socket.create_server(('127.0.0.1', 15001)); s.accept()[0].sendall(b'caught')"
+CONNECT = "import socket; print(socket.create_connection(('192.0.2.1', 80), 2).recv(10).decode())"
+
+
+async def redirects(node: Node) -> Any:
+    def container(name: str, script: str, **security: Any) -> dict[str, Any]:
+        command = ["sh", "-c", script]
+        return {"name": name, "image": "pocketkube/tools", "command": command, "securityContext": security}
+
+    alone = {"drop": ["ALL"]}
+    init = container("init", REDIRECT, runAsUser=0, capabilities={**alone, "add": ["NET_ADMIN", "NET_RAW"]})
+    proxy = container("proxy", f'python -c "{LISTEN}"', runAsUser=1337, capabilities=alone)
+    caught = f'until python -c "{CONNECT}" 2> /dev/null; do :; done'
+    main = container("main", f"{caught}; iptables -t nat -F 2> /dev/null || echo refused")
+    async with nodes(node) as made:
+        await made.run("web", "", containers=[proxy, main], initContainers=[init], restartPolicy="Never")
+        await made.until("web", lambda pod: state(pod, 1).get("terminated"))
+        return await made.log("web")
+
+
+def test_a_pods_own_packet_filter_takes_its_traffic(tmp_path: Path) -> None:
+    assert run(redirects, tmp_path).split() == ["caught", "refused"]

@@ -265,12 +265,13 @@ def test_the_older_endpoints_tell_ready_from_unready() -> None:
     async def play() -> None:
         async with stage() as scene:
             made = await one_pod(scene)
+            await scene.settled(1)
             address = scene.get("pods", "web")["status"]["podIP"]
             subset = scene.get("endpoints", "web")["subsets"][0]
             assert [entry["ip"] for entry in subset["addresses"]] == [address]
             assert subset["ports"] == [{"name": "http", "protocol": "TCP", "port": 8080}]
             await scene.make_ready(made, ready=False)
-            await scene.settled()
+            await scene.settled(1)
             subset = scene.get("endpoints", "web")["subsets"][0]
             assert "addresses" not in subset
             assert [entry["ip"] for entry in subset["notReadyAddresses"]] == [address]

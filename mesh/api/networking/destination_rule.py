@@ -6,7 +6,7 @@ Source: Istio's reference of networking.istio.io/v1 DestinationRule; every field
 from enum import StrEnum
 from typing import Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from mesh.api.base import Duration, HeaderName, Host, Model, at_most_one, exactly_one
 from mesh.api.networking.virtual_service import PortSelector
@@ -161,7 +161,7 @@ class OutlierDetection(Model):
     split_external_local_origin_errors: bool = False
     consecutive_local_origin_failures: int | None = None
     consecutive_gateway_errors: int | None = None
-    consecutive_5xx_errors: int | None = None
+    consecutive_5xx_errors: int | None = Field(None, alias="consecutive5xxErrors")
     consecutive_errors: int | None = None  # the older name of consecutive5xxErrors
     interval: Duration | None = None
     base_ejection_time: Duration | None = None

@@ -19,7 +19,7 @@ from mesh.pilot.debug.app import Window
 from mesh.pilot.metrics import Metrics
 from mesh.pilot.world import World
 
-log = structlog.get_logger("pilot")
+log = structlog.get_logger(component="pilot")
 
 
 class CannotListen(Exception):

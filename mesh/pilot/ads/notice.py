@@ -20,16 +20,23 @@ class Notice:
                 waiter.set_result(None)
         self._waiters.clear()
 
-    async def wait_for(self, condition: Callable[[], bool], *, deadline: float) -> bool:
-        """Wait until `condition` holds, looking at each notice; False once the loop's time is `deadline`."""
+    async def wait_for(
+        self, condition: Callable[[], bool], *, deadline: float, every: float | None = None
+    ) -> bool:
+        """Wait until `condition` holds, looking at each notice; False once the loop's time is `deadline`.
+
+        `every` so many seconds it is looked at without a notice, for what gives none.
+        """
         loop = asyncio.get_running_loop()
         while not condition():
             waiter = loop.create_future()
             self._waiters.add(waiter)
             try:
-                await asyncio.wait_for(waiter, max(0.0, deadline - loop.time()))
+                left = max(0.0, deadline - loop.time())
+                await asyncio.wait_for(waiter, left if every is None else min(left, every))
             except TimeoutError:
-                return condition()
+                if loop.time() >= deadline:
+                    return condition()
             finally:
                 self._waiters.discard(waiter)
         return True

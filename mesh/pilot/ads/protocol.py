@@ -98,6 +98,7 @@ class Machine:
             self._want(watch)
         if first:
             watch.consider_all()
+            self.owed.settle(watch.type_url, watch.accepted.keys() - watch.pending)
             watch.greeting_due = watch.wildcard and not request.initial_versions
 
     def _subscribe_sotw(self, watch: Watch, request: SotwRequest, first: bool) -> None:

@@ -22,7 +22,7 @@ GATHER = 0.025
 BREATH = 16
 """Proxies that are pushed to before others on the event loop get their turn."""
 
-log = structlog.get_logger("ads")
+log = structlog.get_logger(component="ads")
 
 
 class Pushes:

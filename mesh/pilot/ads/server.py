@@ -29,7 +29,7 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.max_ping_strikes", 0),
 )
 
-log = structlog.get_logger("ads")
+log = structlog.get_logger(component="ads")
 
 
 class PortTaken(Exception):

@@ -10,7 +10,7 @@ from mesh.pilot.ads.session import HOLD_LIMIT, Delivery, Session, describe
 from mesh.pilot.ads.view import CompiledView, Compiler, Snapshot
 from mesh.pilot.metrics import Metrics, short
 
-log = structlog.get_logger("ads")
+log = structlog.get_logger(component="ads")
 
 
 class Sessions:

@@ -48,17 +48,20 @@ class Watch:
 
     def told(self, name: str) -> bool:
         """Whether the client has been sent something about this name that still holds, answered or not."""
-        return name in self.accepted or (self.in_flight is not None and name in self.in_flight.names)
+        return name in self.accepted or self._under_way(name)
+
+    def _under_way(self, name: str) -> bool:
+        return self.in_flight is not None and name in self.in_flight.names
 
     # What the client asks for
 
     def subscribe(self, names: Iterable[str]) -> None:
-        """Add names; one that was already there is sent again, for the client may have dropped it."""
+        """Add names; one that was already there or is under way is sent again: the client may drop it."""
         for name in names:
             if name == WILDCARD:
                 self.wildcard = True
                 continue
-            if self.subscribed(name):
+            if self.subscribed(name) or self._under_way(name):
                 self.force(name)
             self.names.add(name)
             self._consider(name)
@@ -78,12 +81,14 @@ class Watch:
 
     def replace_names(self, names: Iterable[str]) -> None:
         """Make `names` the whole subscription, as every state-of-the-world request does."""
-        new = set(names)
+        new, before = set(names), self.names
         self.wildcard = WILDCARD in new or (self.wildcard and not new)
         self.names = new - {WILDCARD}
         if not self.wildcard:
             self._forget_all_but_named()
-        for name in self.names:
+        for name in self.names - before:
+            if self._under_way(name):
+                self.force(name)
             self._consider(name)
 
     def remember(self, versions: Mapping[str, str], *, current: bool = True) -> None:

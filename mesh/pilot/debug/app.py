@@ -20,7 +20,7 @@ from mesh.version import __version__
 
 LONGEST_WAIT = 600.0  # seconds that a request may wait for a change to be in force
 
-log = structlog.get_logger("debug")
+log = structlog.get_logger(component="debug")
 
 
 class BadRequest(Exception):

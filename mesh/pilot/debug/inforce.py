@@ -17,6 +17,9 @@ from mesh.pilot.ads.pushes import Pushes
 from mesh.pilot.debug.agents import Agents
 from mesh.pilot.debug.scope import Concern, Scope
 
+LOOK = 0.02
+"""Seconds between looks at what was seen: a source need not tell of a new version that means the same."""
+
 
 class Sources(Protocol):
     """What Pilot has seen of the world's objects."""
@@ -114,8 +117,10 @@ class Barrier:
             errors = [{"message": f"{each}: Pilot does not serve this kind"} for each in unknown]
             return self._verdict("unknown", errors=errors)
         notice = self.pushes.sessions.notice
-        if not await notice.wait_for(lambda: all(w.seen_in(self.sources) for w in wanted), deadline=deadline):
-            missing = [w.problem(self.sources) for w in wanted if not w.seen_in(self.sources)]
+        if not await notice.wait_for(
+            lambda: all(each.seen_in(self.sources) for each in wanted), deadline=deadline, every=LOOK
+        ):
+            missing = [each.problem(self.sources) for each in wanted if not each.seen_in(self.sources)]
             return self._verdict("timeout", waiting_for=missing)
         if refused := list(self._refused(wanted)):
             return self._verdict("rejected", errors=refused)

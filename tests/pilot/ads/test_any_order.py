@@ -98,15 +98,13 @@ class Client:
                 self.warming.add(name)
             if response.type_url == EDS:
                 self.warming.discard(name)
-            held[name] = version
+            if response.type_url in (CDS, LDS) or name in self.asked[response.type_url]:
+                held[name] = version
         if response.type_url == EDS:
             self.warming -= set(response.removed)  # what is gone is no longer waited for
         for name in gone:
             held.pop(name, None)
             self.warming.discard(name)
-        for type_url in (EDS, RDS):
-            for name in self.has[type_url].keys() - self.asks_for(type_url):
-                del self.has[type_url][name]
 
     def requests(self) -> list[Request]:
         """What it has to say now: subscriptions that follow from what it has, answers that are due."""
@@ -123,6 +121,8 @@ class Client:
         if type_url not in self.asked:
             return self.first(type_url)
         before, self.asked[type_url] = self.asked[type_url], wanted
+        for name in self.has[type_url].keys() - wanted:
+            del self.has[type_url][name]
         if self.sotw:
             return SotwRequest(type_url=type_url, names=tuple(wanted), nonce=self.nonces.get(type_url, ""))
         return DeltaRequest(

@@ -50,6 +50,14 @@ def test_it_is_taken_away_in_the_end_also_from_a_client_that_has_no_listeners() 
     assert client.waits_too_long() == ["CDS -a"]
 
 
+def test_routes_that_the_client_holds_are_not_waited_for() -> None:
+    envoy = Conversation(world(lds("l", "2", route="r"), rds("r")))
+    envoy.asks("CDS", has={"gone": "1"})
+    assert envoy.asks("LDS", has={"l": "1"}) == ["LDS l"]
+    assert envoy.asks("RDS", "r", has={"r": "1"}) == []
+    assert envoy.acks("LDS") == ["CDS -gone"]
+
+
 def test_in_sotw_everything_is_sent_again() -> None:
     envoy = Conversation(world(cds("a"), eds("a")), sotw=True)
     assert envoy.asks("CDS", nonce="from another stream") == ["CDS a"]

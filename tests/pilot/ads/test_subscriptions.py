@@ -172,6 +172,21 @@ def test_in_sotw_a_message_of_endpoints_carries_only_what_changed() -> None:
 
 
 @BOTH
+def test_what_is_dropped_and_asked_for_again_while_it_is_under_way_is_sent_again(sotw: bool) -> None:
+    """The client may have read and dropped it in between."""
+    client = Conversation(world(eds("a")), sotw=sotw)
+    assert client.asks("EDS", "a") == ["EDS a"]
+    client.last.clear()  # the client has not read it yet
+    client.names["EDS"].clear()
+    if sotw:
+        client.machine.receive(SotwRequest(type_url=EDS, names=("b",)))
+    else:
+        client.machine.receive(DeltaRequest(type_url=EDS, unsubscribe=("a",)))
+    assert client.asks("EDS", "a") == []
+    assert client.acks("EDS") == ["EDS a"]
+
+
+@BOTH
 def test_an_unknown_type_has_no_resources(sotw: bool) -> None:
     client = Conversation(world(), sotw=sotw)
     url = "type.googleapis.com/no.such.Type"

@@ -18,6 +18,15 @@ _ROUTER = {
 LIMITS = {"re2.max_program_size.error_level": 32768}
 # Soon again when Pilot is away: its return is noticed within seconds. Envoy adds jitter.
 BACK_OFF = {"base_interval": "0.1s", "max_interval": "2s"}
+# No limit but the machine's; said aloud, or Envoy warns that nobody said anything.
+CONNECTIONS = {
+    "name": "envoy.resource_monitors.global_downstream_max_connections",
+    "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3"
+        ".DownstreamConnectionsConfig",
+        "max_active_downstream_connections": 2**31 - 1,
+    },
+}
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -41,6 +50,7 @@ def bootstrap(kind: str, pod: Pod, settings: ProxySettings) -> dict[str, Any]:
         "layered_runtime": {
             "layers": [{"name": "limits", "static_layer": LIMITS}, {"name": "admin", "admin_layer": {}}]
         },
+        "overload_manager": {"resource_monitors": [CONNECTIONS]},
         "default_regex_engine": {
             "name": "envoy.regex_engines.google_re2",
             "typed_config": {"@type": "type.googleapis.com/envoy.extensions.regex_engines.v3.GoogleRE2"},
@@ -92,11 +102,16 @@ def xds_cluster(discovery_address: str) -> dict[str, Any]:
     host, _, port = discovery_address.rpartition(":")
     return {
         "name": "xds-grpc",
-        "type": "STRICT_DNS",
-        "dns_lookup_family": "V4_ONLY",
-        "respect_dns_ttl": True,
-        "dns_refresh_rate": "5s",
-        "dns_failure_refresh_rate": BACK_OFF,
+        "cluster_type": {
+            "name": "envoy.clusters.dns",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster",
+                "dns_lookup_family": "V4_ONLY",
+                "respect_dns_ttl": True,
+                "dns_refresh_rate": "5s",
+                "dns_failure_refresh_rate": BACK_OFF,
+            },
+        },
         "connect_timeout": "1s",
         "load_assignment": assignment("xds-grpc", host, int(port)),
         "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 300}},
@@ -108,7 +123,6 @@ def xds_cluster(discovery_address: str) -> dict[str, Any]:
                 },
             }
         },
-        "max_requests_per_connection": 0,
     }
 
 

@@ -34,6 +34,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--proxyComponentLogLevel", dest="component_log_level", default="", metavar="COMPONENT:LEVEL,..."
     )
+    one.add_argument("--configPath", dest="folder", default="/etc/istio/proxy", metavar="FOLDER",
+                     help="where the bootstrap is written")  # fmt: skip
     one.set_defaults(action=proxy)
     one = verbs.add_parser("istio-iptables", help="put the interception rules in force and print them")
     for flags, name, default, text in INTERCEPTION:
@@ -68,6 +70,8 @@ def proxy(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     import asyncio
 
+    from pathlib import Path
+
     from mesh.agent.environment import Pod, ProxySettings
     from mesh.agent.proxy import Proxy
 
@@ -81,6 +85,7 @@ def proxy(options: argparse.Namespace) -> int:
             settings,
             log_level=options.log_level,
             component_log_level=options.component_log_level,
+            folder=Path(options.folder),
         )
         return await proxy.run()
 

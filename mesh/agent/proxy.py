@@ -13,7 +13,6 @@ from mesh.agent.http import serve
 from mesh.agent.orphans import adopt
 from mesh.agent.status import Status
 
-CONFIG = Path("/etc/istio/proxy")
 LEAST_DRAIN = 1.0  # seconds: callers hear of the end from Pilot and leave by themselves
 POLL = 0.05
 PATIENCE = 3.0  # seconds for Envoy to end when asked, before it is killed
@@ -34,7 +33,7 @@ class Proxy:
         *,
         log_level: str = "warning",
         component_log_level: str = "",
-        folder: Path = CONFIG,
+        folder: Path,
     ) -> None:
         self.kind = kind
         self.pod = pod
@@ -120,7 +119,7 @@ class Proxy:
 
 
 def code_of(returncode: int) -> int:
-    """The container's exit code after Envoy ended by itself, which is never well: a signal is 128 and more."""
+    """The container's exit code after Envoy ended by itself, which is never 0; a signal is 128 and more."""
     return 128 - returncode if returncode < 0 else returncode or 1
 
 

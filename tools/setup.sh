@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 venv=${VENV:-.venv}
 
-say() { printf '\033[2m[setup]\033[0m %s\n' "$*" >&2; }
+say() { if [ -t 2 ]; then printf '\033[2m[setup]\033[0m %s\n' "$*" >&2; else printf '[setup] %s\n' "$*" >&2; fi; }
 fail() { printf '[setup] %s\n' "$*" >&2; exit 1; }
 
 command -v "$python" >/dev/null || fail "'$python' is not on the PATH; install Python 3.11 or later, or say where: make PYTHON=/path/to/python3"

@@ -65,6 +65,13 @@ class World:
         error = self.config.rejected(key)
         return None if error is None else str(error)
 
+    def expected(self) -> frozenset[str]:
+        """Proxies that run, by `name.namespace`: those of ready workloads."""
+        workloads = set(self.registry.workloads().values())
+        return frozenset(
+            f"{each.name}.{each.namespace}" for each in workloads if each.has_sidecar and each.ready
+        )
+
     def _source(self, key: ObjectKey) -> Registry | ConfigSource:
         return self.registry if key.kind in REGISTRY_KINDS else self.config
 

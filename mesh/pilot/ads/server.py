@@ -16,6 +16,7 @@ from mesh.model import Proxy
 from mesh.pilot.ads import wire
 from mesh.pilot.ads.session import Session, describe
 from mesh.pilot.ads.sessions import Sessions
+from mesh.pilot.ads.standard import add_standard_services
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 
@@ -69,6 +70,7 @@ class AdsServer:
 
     async def start(self) -> None:
         """Begin to serve."""
+        await add_standard_services(self._server, SERVICE)
         await self._server.start()
 
     async def stop(self, grace: float = 0.0) -> None:

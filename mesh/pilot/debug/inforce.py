@@ -17,6 +17,9 @@ from mesh.pilot.ads.pushes import Pushes
 from mesh.pilot.debug.agents import Agents
 from mesh.pilot.debug.scope import Concern, Scope
 
+RETURN = 10.0
+"""Seconds after its start that Pilot counts running proxies which have yet to connect again."""
+
 LOOK = 0.02
 """Seconds between looks at what was seen: a source need not tell of a new version that means the same."""
 
@@ -34,6 +37,10 @@ class Sources(Protocol):
 
     def rejected(self, key: ObjectKey) -> str | None:
         """Why the version that was seen last is not in use; None if it is."""
+        ...
+
+    def expected(self) -> frozenset[str]:
+        """Proxies that run, by `name.namespace`, connected or not."""
         ...
 
 
@@ -102,6 +109,7 @@ class Barrier:
         self.pushes = pushes
         self.sources = sources
         self.agents = agents
+        self._born = time.monotonic()
 
     async def wait(self, wanted: Sequence[Wanted], *, seconds: float) -> Verdict:
         """Wait for all of `wanted`, at most so long; without any, for all that Pilot has seen so far."""
@@ -128,7 +136,19 @@ class Barrier:
         if not await notice.wait_for(lambda: self.pushes.done >= target, deadline=deadline):
             errors = [{"message": self.pushes.failure}] if self.pushes.failure else []
             return self._verdict("timeout", errors=errors, waiting_for=["Pilot to compile the change"])
+        await self._returned(deadline)
         return await self._accepted(Scope(self.pushes, {want.key for want in wanted}), deadline)
+
+    async def _returned(self, deadline: float) -> None:
+        """After a restart the proxies come back one by one; a change is not in force at who is still away."""
+        sessions, grace = self.pushes.sessions, self._born + RETURN - time.monotonic()
+        if grace > 0:
+            until = min(deadline, asyncio.get_running_loop().time() + grace)
+            await sessions.notice.wait_for(
+                lambda: self.sources.expected() <= {session.id for session in sessions},
+                deadline=until,
+                every=LOOK,
+            )
 
     def _refused(self, wanted: Iterable[Wanted]) -> Iterator[dict[str, str]]:
         for want in wanted:

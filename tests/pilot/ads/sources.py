@@ -73,9 +73,10 @@ class Config:
 
 
 class Registry:
-    """A `Registry` of nothing."""
+    """A `Registry` of nothing but workloads."""
 
-    def __init__(self) -> None:
+    def __init__(self, *workloads: Workload) -> None:
+        self._workloads = {each.address: each for each in workloads}
         self.synced = asyncio.Event()
         self.synced.set()
 
@@ -89,7 +90,7 @@ class Registry:
         return {}
 
     def workloads(self) -> Mapping[str, Workload]:
-        return {}
+        return self._workloads
 
     def seen(self, key: ObjectKey) -> str | None:
         return None

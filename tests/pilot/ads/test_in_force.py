@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from mesh.model import Workload
 from mesh.pilot.types import CDS, EDS, RDS, Resource
 from tests.pilot.ads.resources import bad_routes, cluster, endpoints, listener, routes
 from tests.pilot.ads.sources import key
@@ -146,6 +147,17 @@ async def test_a_proxy_that_is_stuck_stops_only_what_concerns_it() -> None:
         finally:
             os.kill(stuck.pid, signal.SIGCONT)
         assert (await w.in_force("common"))["state"] == "in-force"
+
+
+async def test_after_a_restart_it_waits_for_the_proxies_to_come_back() -> None:
+    workload = Workload("frontend", "weather", ("127.0.0.1",), has_sidecar=True, ready=True)
+    async with whole(*base(1), workloads=(workload,)) as w:
+        waiting = asyncio.create_task(w.apply("rule", endpoints("a", 2)))
+        assert not w.pilot.sessions
+        async with proxy(w.pilot.xds):
+            verdict = await waiting
+            assert verdict["state"] == "in-force"
+            assert [each["proxy"] for each in verdict["proxies"]] == ["frontend.weather"]
 
 
 async def test_a_proxy_that_leaves_is_not_waited_for() -> None:

@@ -5,6 +5,11 @@ from typing import Any
 import grpc.aio  # type: ignore[import-untyped]
 import pytest
 from envoy.service.discovery.v3 import discovery_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha import (  # type: ignore[import-untyped]
+    reflection_pb2,
+    reflection_pb2_grpc,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,6 +104,18 @@ async def first_answer(raw: bytes) -> object:
         call = channel.stream_stream(f"/{SERVICE}/DeltaAggregatedResources")()
         await call.write(raw)
         return await call.read()
+
+
+async def test_health_and_reflection_are_served() -> None:
+    async with pilot(world()) as p, grpc.aio.insecure_channel(f"127.0.0.1:{p.port}") as channel:
+        answer = await health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(service=SERVICE)
+        )
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo()
+        await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        services = {each.name for each in (await call.read()).list_services_response.service}
+        assert SERVICE in services
 
 
 async def test_a_port_that_is_taken_is_said_to_be() -> None:

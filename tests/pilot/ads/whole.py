@@ -10,6 +10,7 @@ import aiohttp
 from mesh.agent.admin import Admin
 from mesh.agent.http import serve
 from mesh.agent.status import Status
+from mesh.model import Workload
 from mesh.pilot.ads.session import Session
 from mesh.pilot.pilot import Listen, Pilot, serving
 from mesh.pilot.types import Resource
@@ -63,11 +64,11 @@ class Whole:
 
 
 @asynccontextmanager
-async def whole(*resources: Resource) -> AsyncIterator[Whole]:
+async def whole(*resources: Resource, workloads: tuple[Workload, ...] = ()) -> AsyncIterator[Whole]:
     """A Pilot that knows one object, `base`, which brings these resources."""
     config = Config()
     config.put("base", *resources)
-    knowledge = Knowledge(Registry(), config, make_from(config), config_kinds={KIND})
+    knowledge = Knowledge(Registry(*workloads), config, make_from(config), config_kinds={KIND})
     async with (
         serving(knowledge, StaticCompiler(), Listen("127.0.0.1", 0, 0)) as pilot,
         aiohttp.ClientSession(f"http://127.0.0.1:{pilot.http}") as http,

@@ -271,3 +271,39 @@ def test_a_pod_reaches_the_api_by_its_account() -> None:
     path = "/api/v1/namespaces/default/pods/inside"
     client.until(path, lambda found: found["status"].get("phase") in ("Succeeded", "Failed"))
     assert client.text("GET", path + "/log") == "['inside'] default\n"
+
+
+CHROOT = """
+set -e
+for path in /*; do
+  inside=$ROOT$path
+  if [ -L "$path" ]; then cp -P "$path" "$inside"
+  elif [ -d "$path" ]; then
+    mkdir -p "$inside"
+    case $path in /tmp|/sys) ;; *) mount --rbind "$path" "$inside";; esac
+  fi
+done
+exec env MESHWRIGHT_HOME=/tmp/state chroot "$ROOT" "$PYTHON" -c "$PROGRAM"
+"""
+RUNS_A_POD = """
+from pocketkube.embedded import EmbeddedCluster
+cluster = EmbeddedCluster.start("x")
+host = cluster.outside("a.example")
+print(host.run(["sh", "-c", "ls /tmp; hostname"]).stdout)
+cluster.stop()
+"""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="unshare is part of util-linux")
+def test_a_cluster_runs_in_a_chroot(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    variables = {
+        "ROOT": str(root),
+        "PYTHON": sys.executable,
+        "PROGRAM": RUNS_A_POD,
+        "PATH": os.environ["PATH"],
+    }
+    argv = ["unshare", "--mount", "bash", "-c", CHROOT]
+    done = subprocess.run(argv, env=variables, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.split() == ["a"], done.stderr

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mesh.api.meshconfig import MeshConfig
     from mesh.model import ObjectKey
     from mesh.model.sources import Changes, ConfigSource, Registry
     from mesh.pilot.compile import Compiler
+    from mesh.pilot.settings import Settings
     from mesh.pilot.world import World
 
 
@@ -59,11 +59,12 @@ def parser() -> argparse.ArgumentParser:
 async def discovery(options: argparse.Namespace) -> None:
     """Run Pilot until SIGTERM or SIGINT, or until one of its parts fails."""
     from mesh.pilot.pilot import Listen, serving
+    from mesh.pilot.settings import Settings
 
     leaving = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, leaving.set)
-    settings = mesh_config(options.mesh_config)
+    settings = Settings(options.mesh_config)
     listen = Listen(options.listen, options.xds_port, options.debug_port)
     async with AsyncExitStack() as stack:
         registry, config = await stack.enter_async_context(sources(options))
@@ -71,7 +72,10 @@ async def discovery(options: argparse.Namespace) -> None:
         starting = asyncio.ensure_future(stack.enter_async_context(serving(world, compiler, listen)))
         if not await _unless(leaving, starting):
             return
-        await _unless(leaving, asyncio.ensure_future(starting.result().finished()))
+        pilot = starting.result()
+        pilot.tasks.append(asyncio.create_task(settings.run(pilot.pushes.changed)))
+        await _unless(leaving, asyncio.ensure_future(pilot.finished()))
+        pilot.tasks.pop().cancel()
 
 
 async def _unless(leaving: asyncio.Event, work: asyncio.Future[Any]) -> bool:
@@ -115,16 +119,7 @@ def from_files(options: argparse.Namespace) -> "tuple[Registry, ConfigSource]":
     return AggregateRegistry(registries), FileSource(options.config_files or ())
 
 
-def mesh_config(path: Path | None) -> "MeshConfig":
-    """The mesh's settings; the defaults without a file."""
-    from mesh.api.meshconfig import MeshConfig
-
-    return MeshConfig.from_yaml(path.read_text()) if path else MeshConfig()
-
-
-def assembled(
-    registry: "Registry", config: "ConfigSource", settings: "MeshConfig"
-) -> "tuple[Compiler, World]":
+def assembled(registry: "Registry", config: "ConfigSource", settings: "Settings") -> "tuple[Compiler, World]":
     """The compiler, and the world that makes snapshots of registry and configuration."""
     from mesh.api.kinds import BY_KIND
     from mesh.pilot.compile import Compiler
@@ -132,7 +127,7 @@ def assembled(
     from mesh.pilot.world import World
 
     def make(previous: Snapshot | None, keys: frozenset[ObjectKey], changes: Changes) -> Snapshot:
-        return Snapshot.build(previous, registry, config, settings, changes)
+        return Snapshot.build(previous, registry, config, settings.current, changes, keys)
 
     return Compiler(), World(registry, config, make, config_kinds=frozenset(BY_KIND))
 

@@ -37,8 +37,11 @@ class History:
     def add(self, push: Push) -> None:
         """Note a push."""
         self._pushes.append(push)
-        for key in push.causes:
-            self._brought[key] = push.snapshot
+        self.brought(push.causes, push.snapshot)
+
+    def brought(self, causes: Iterable[ObjectKey], snapshot: int) -> None:
+        """Note that a snapshot holds the last change of these objects."""
+        self._brought.update(dict.fromkeys(causes, snapshot))
 
     def snapshot_of(self, key: ObjectKey) -> int | None:
         """The snapshot that brought the object's last change; None if none has since Pilot began."""

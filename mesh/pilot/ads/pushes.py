@@ -92,7 +92,9 @@ class Pushes:
         self._causes.clear()
         self._since = None
         push = Push(snapshot.version, causes, since, build_ms=(time.perf_counter() - began) * 1000)
-        if snapshot is not self.sessions.snapshot:
+        if snapshot is self.sessions.snapshot:
+            self.history.brought(causes, snapshot.version)  # nothing that anybody sees
+        else:
             await self._push(snapshot, push)
         self.done = asked
         self.sessions.notice.give()

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mesh.model import Proxy
 from mesh.pilot.ads.messages import Answer, Rejection, Request, Response, View
@@ -18,8 +18,8 @@ from mesh.pilot.ads.protocol import Machine
 HOLD_LIMIT = 5.0
 """Seconds that listeners and routes wait for clusters that the client does not take up."""
 
-JOURNAL = 256
-"""Deliveries and pushes that a session remembers."""
+JOURNAL = 64
+"""Deliveries that a session remembers, and pushes that changed something for it."""
 
 
 @dataclass(slots=True)
@@ -33,6 +33,13 @@ class Delivery:
     sent_at: float
     answered_at: float | None = None
     error: str | None = None
+
+
+class Touch(NamedTuple):
+    """What one snapshot changed for a proxy: names by type."""
+
+    snapshot: int
+    names: Mapping[str, frozenset[str]]
 
 
 class Session:
@@ -60,7 +67,7 @@ class Session:
         self.connected_version = view.version
         self.outbox: asyncio.Queue[Response] = asyncio.Queue()
         self.journal: deque[Delivery] = deque(maxlen=JOURNAL)
-        self.touched: deque[tuple[int, Mapping[str, frozenset[str]]]] = deque(maxlen=JOURNAL)
+        self.touched: deque[Touch] = deque(maxlen=JOURNAL)
         self.closed = False
         self.failure: str | None = None
         """Why the last snapshot could not be compiled for this proxy."""
@@ -99,7 +106,7 @@ class Session:
         self.failure = None
         changed = {type_url: names for type_url, names in touched.items() if names}
         if changed:
-            self.touched.append((view.version, changed))
+            self.touched.append(Touch(view.version, changed))
             self._converging_since = self._converging_since or since
         self._send(responses)
         return sum(map(len, changed.values()))
@@ -112,6 +119,14 @@ class Session:
     def rejections(self) -> dict[str, Mapping[str, Rejection]]:
         """What the proxy refuses now, by type."""
         return {kind: watch.rejected for kind, watch in self.machine.watches.items() if watch.rejected}
+
+    def touches(self, first: int) -> list[Touch] | None:
+        """What snapshots from `first` on changed; None if that is too long ago to tell."""
+        if self.connected_version >= first:
+            return list(self.touched)
+        if len(self.touched) == JOURNAL and self.touched[0].snapshot > first:
+            return None
+        return [touch for touch in self.touched if touch.snapshot >= first]
 
     def _send(self, responses: tuple[Response, ...]) -> None:
         now = time.time()

@@ -159,7 +159,7 @@ class Barrier:
     async def _accepted(self, scope: Scope, deadline: float) -> Verdict:
         await self.pushes.sessions.notice.wait_for(scope.settled, deadline=deadline)
         waiting = [line for concern in scope.left for line in concern.waiting_for()]
-        errors = [error for concern in scope.concerns for error in concern.rejections(scope.keys)]
+        errors = [error for concern in scope.concerns for error in concern.rejections(scope)]
         if errors or waiting:
             return self._verdict(
                 "nack" if errors else "timeout", scope=scope, errors=errors, waiting_for=waiting

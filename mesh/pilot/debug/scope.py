@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from mesh.model import ObjectKey
+from mesh.pilot.ads.messages import Rejection
 from mesh.pilot.ads.pushes import Pushes
 from mesh.pilot.ads.session import Session
 from mesh.pilot.metrics import short
@@ -57,19 +58,29 @@ class Concern:
             for name in sorted(names)
         ]
 
-    def rejections(self, keys: Set[ObjectKey]) -> Iterator[dict[str, str]]:
-        """What the proxy refuses of it, or of what came from one of the objects, with its words."""
+    def rejections(self, scope: "Scope") -> Iterator[dict[str, str]]:
+        """What the proxy refuses of it, with its words."""
         for kind, refused in self.session.rejections().items():
-            wanted = self.session.machine.watches[kind].wanted
             for name, rejection in refused.items():
-                ours = name in wanted and not keys.isdisjoint(wanted[name].origins)
-                if ours or name in self.names.get(kind, ()):
+                if self._ours(scope, kind, rejection):
                     yield {
                         "proxy": self.session.id,
                         "type": short(kind),
                         "resource": name,
                         "message": rejection.error,
                     }
+
+    def _ours(self, scope: "Scope", kind: str, rejection: Rejection) -> bool:
+        """Whether a refusal is of what came from one of the objects, or of what their change made it."""
+        wanted = self.session.machine.watches[kind].wanted.get(rejection.name)
+        if not scope.keys or (wanted is not None and not scope.keys.isdisjoint(wanted.origins)):
+            return True
+        touched = [
+            touch.snapshot
+            for touch in self.session.touched
+            if touch.snapshot <= rejection.snapshot and rejection.name in touch.names.get(kind, ())
+        ]
+        return bool(touched) and touched[-1] in scope.brought
 
     def plain(self, scope: "Scope") -> dict[str, Any]:
         """As JSON values; times in milliseconds since Pilot saw the change."""
@@ -97,29 +108,27 @@ class Scope:
 
     def __init__(self, pushes: Pushes, keys: Set[ObjectKey]) -> None:
         brought = [pushes.history.snapshot_of(key) for key in keys]
-        known = [each for each in brought if each is not None]
-        everything = not known or len(known) < len(brought)
+        self.brought = frozenset(each for each in brought if each is not None)
         self.keys = keys
-        self.first = 0 if everything else min(known)
+        self.first = min(self.brought) if brought and None not in brought else 0
         self.began = pushes.history.started(self.first) or time.time()
-        self.concerns = [
-            concern for session in pushes.sessions if (concern := self._concern(session)) is not None
-        ]
+        found = map(self._concern, pushes.sessions)
+        self.concerns = [concern for concern in found if concern is not None]
         self.left = list(self.concerns)
 
     def __repr__(self) -> str:
         return f"<Scope from snapshot {self.first}, {len(self.left)} of {len(self.concerns)} proxies left>"
 
     def _concern(self, session: Session) -> Concern | None:
-        found: dict[str, frozenset[str]] = {}
-        for version, touched in session.touched:
-            if version >= self.first:
-                for kind, names in touched.items():
-                    found[kind] = found.get(kind, frozenset()) | names
-        everything = session.connected_version >= self.first
-        if not found and not everything and session.failure is None:
+        touches = session.touches(self.first)
+        names: dict[str, frozenset[str]] = {}
+        for touch in touches or ():
+            for kind, each in touch.names.items():
+                names[kind] = names.get(kind, frozenset()) | each
+        everything = touches is None or session.connected_version >= self.first
+        if not names and not everything and session.failure is None:
             return None
-        return Concern(session, found, everything=everything)
+        return Concern(session, names, everything=everything)
 
     def settled(self) -> bool:
         """Whether every proxy has accepted or refused its part; once it has, it counts for good."""

@@ -72,6 +72,8 @@ async def test_what_was_refused_before_is_no_obstacle_to_others() -> None:
         assert (await w.apply("bad", bad_routes("r")))["state"] == "nack"
         assert (await w.apply("good", endpoints("a", 2)))["state"] == "in-force"
         assert (await w.in_force("bad"))["state"] == "nack"
+        assert (await w.in_force("base"))["state"] == "in-force"
+        assert (await w.in_force())["state"] == "nack"
 
 
 async def test_an_invalid_object_is_rejected_with_its_reason() -> None:

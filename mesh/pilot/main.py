@@ -126,7 +126,7 @@ def assembled(registry: "Registry", config: "ConfigSource", settings: "Settings"
     from mesh.pilot.snapshot import Snapshot
     from mesh.pilot.world import World
 
-    def make(previous: Snapshot | None, keys: frozenset[ObjectKey], changes: Changes) -> Snapshot:
+    def make(previous: Snapshot | None, keys: "frozenset[ObjectKey]", changes: "Changes") -> Snapshot:
         return Snapshot.build(previous, registry, config, settings.current, changes, keys)
 
     return Compiler(), World(registry, config, make, config_kinds=frozenset(BY_KIND))

@@ -213,6 +213,22 @@ def test_what_ignores_the_signal_is_killed_when_its_time_is_over(tmp_path: Path)
     assert 1 <= run(ignores_the_signal, tmp_path) < 3
 
 
+async def is_hastened(node: Node) -> Any:
+    loop = asyncio.get_running_loop()
+    async with nodes(node) as made:
+        await made.run("web", 'trap "" TERM; echo up; while :; do sleep 0.01; done')
+        await made.until("web", running)
+        began = loop.time()
+        await made.api.delete("pods", "web", "default", grace_seconds=60)
+        await made.api.delete("pods", "web", "default", grace_seconds=1)
+        await made.gone("web")
+        return loop.time() - began
+
+
+def test_a_pod_that_ends_may_be_given_less_time(tmp_path: Path) -> None:
+    assert 1 <= run(is_hastened, tmp_path) < 5
+
+
 async def updates_files(node: Node) -> Any:
     volume = {"name": "config", "configMap": {"name": "settings"}}
     labels = {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}}

@@ -1,4 +1,4 @@
-"""What the tests stand on: an API with a namespace, one that is served over TLS, certificates, small objects."""
+"""What the tests stand on: an API with a namespace, one served over TLS, certificates, small objects."""
 
 from __future__ import annotations
 

@@ -3,27 +3,33 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import kubernetes
+import kubernetes.dynamic
 import pytest
-from kubernetes import client, config, dynamic, watch
 from kubernetes.client.exceptions import ApiException
 
 from tests.pocketkube.api.rig import Served, config_map, definition, deployment, pod, service
 
+client: Any = kubernetes.client
+config: Any = kubernetes.config
+dynamic: Any = kubernetes.dynamic
+watch: Any = kubernetes.watch
 pytestmark = pytest.mark.behaviour("H1")
 
 
 @pytest.fixture
-def connection(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[client.ApiClient]:
+def connection(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     made = config.new_client_from_config(str(served.kubeconfig))
     with made:
         yield made
 
 
-def test_typed_objects(served: Served, connection: client.ApiClient) -> None:
+def test_typed_objects(served: Served, connection: Any) -> None:
     namespace = served.namespace()
     core, apps = client.CoreV1Api(connection), client.AppsV1Api(connection)
     core.create_namespaced_config_map(namespace, config_map(a="1"))
@@ -44,7 +50,7 @@ def test_typed_objects(served: Served, connection: client.ApiClient) -> None:
     assert missing.value.status == 404
 
 
-def test_watching(served: Served, connection: client.ApiClient) -> None:
+def test_watching(served: Served, connection: Any) -> None:
     namespace = served.namespace()
     core = client.CoreV1Api(connection)
     since = core.list_namespaced_config_map(namespace).metadata.resource_version
@@ -60,7 +66,7 @@ def test_watching(served: Served, connection: client.ApiClient) -> None:
     assert seen == [("ADDED", "a"), ("ADDED", "b")]
 
 
-def test_the_dynamic_client(served: Served, connection: client.ApiClient) -> None:
+def test_the_dynamic_client(served: Served, connection: Any) -> None:
     namespace = served.namespace()
     served.run(served.api.create("customresourcedefinitions.apiextensions.k8s.io", definition("dynamic.io")))
     dynamics = dynamic.DynamicClient(connection)
@@ -73,8 +79,8 @@ def test_the_dynamic_client(served: Served, connection: client.ApiClient) -> Non
     assert widgets.get(namespace=namespace).items == []
 
 
-def test_exec_over_the_older_protocol(served: Served, connection: client.ApiClient) -> None:
-    from kubernetes.stream import stream
+def test_exec_over_the_older_protocol(served: Served, connection: Any) -> None:
+    stream = import_module("kubernetes.stream").stream
 
     namespace = served.namespace()
     served.run(served.api.create("pods", pod(), namespace))
@@ -94,7 +100,7 @@ def test_exec_over_the_older_protocol(served: Served, connection: client.ApiClie
     session.sock.shutdown()  # the client itself leaves it open once the server has said goodbye
 
 
-def test_logs_and_tokens(served: Served, connection: client.ApiClient) -> None:
+def test_logs_and_tokens(served: Served, connection: Any) -> None:
     namespace = served.namespace()
     served.run(served.api.create("pods", pod(), namespace))
     core = client.CoreV1Api(connection)
@@ -112,9 +118,9 @@ def test_the_asynchronous_client(served: Served) -> None:
 
 
 async def _asynchronous(served: Served, namespace: str) -> None:
-    from kubernetes.aio import client as aio
-    from kubernetes.aio import config as aio_config
-    from kubernetes.aio import watch as aio_watch
+    aio, aio_config, aio_watch = (
+        import_module(f"kubernetes.aio.{part}") for part in ("client", "config", "watch")
+    )
 
     configuration = aio.Configuration()
     await aio_config.load_kube_config(str(served.kubeconfig), client_configuration=configuration)
@@ -130,14 +136,12 @@ async def _asynchronous(served: Served, namespace: str) -> None:
 
 
 def test_in_cluster_tokens(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kubernetes.config.incluster_config import InClusterConfigLoader
+    loader = import_module("kubernetes.config.incluster_config").InClusterConfigLoader
 
     token = tmp_path / "token"
     token.write_text(served.api.mint_token("default", "default"))
     environment = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(served.port)}
     made = client.Configuration()
-    InClusterConfigLoader(str(token), str(served.ca), environ={**os.environ, **environment}).load_and_set(
-        made
-    )
+    loader(str(token), str(served.ca), environ={**os.environ, **environment}).load_and_set(made)
     with client.ApiClient(made) as connection:
         assert client.CoreV1Api(connection).list_namespace().items

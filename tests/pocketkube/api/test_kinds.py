@@ -132,7 +132,7 @@ async def test_selectors_of_workloads_stay() -> None:
     change = {
         "spec": {"selector": {"matchLabels": {"x": "y"}}, "template": {"metadata": {"labels": {"x": "y"}}}}
     }
-    with pytest.raises(Invalid, match="spec.selector: Invalid value.*immutable"):
+    with pytest.raises(Invalid, match=r"spec.selector: Invalid value.*immutable"):
         await api.patch("deployments.apps", "d", "demo", change)
 
 
@@ -145,7 +145,7 @@ async def test_services_get_addresses_and_keep_them() -> None:
     assert first["spec"]["ports"][0] == {"port": 80, "protocol": "TCP", "targetPort": 80}
     replaced = await api.update("services", {**service("a"), "metadata": {"name": "a", "namespace": "demo"}})
     assert replaced["spec"]["clusterIP"] == first["spec"]["clusterIP"]
-    with pytest.raises(Invalid, match="spec.clusterIP.*immutable"):
+    with pytest.raises(Invalid, match=r"spec.clusterIP.*immutable"):
         await api.patch("services", "a", "demo", {"spec": {"clusterIP": "198.19.7.7"}})
 
 
@@ -204,7 +204,7 @@ async def test_secrets_are_encoded_and_keep_their_type() -> None:
     api = await new_api()
     made = await api.create("secrets", {"metadata": {"name": "s"}, "stringData": {"a": "b"}}, "demo")
     assert (made["type"], made["data"], "stringData" in made) == ("Opaque", {"a": "Yg=="}, False)
-    with pytest.raises(Invalid, match="type.*immutable"):
+    with pytest.raises(Invalid, match=r"type.*immutable"):
         await api.patch("secrets", "s", "demo", {"type": "kubernetes.io/tls"})
     with pytest.raises(Invalid, match=r"data\[a\].*must be base64"):
         await api.patch("secrets", "s", "demo", {"data": {"a": "!!"}})

@@ -109,7 +109,7 @@ async def test_json_patches() -> None:
         {"op": "replace", "path": "/spec/replicas", "value": 2},
         {"op": "add", "path": "/metadata/labels", "value": {"a~b": "1"}},
     ]
-    with pytest.raises(Invalid, match="metadata.labels"):
+    with pytest.raises(Invalid, match=r"metadata.labels"):
         await api.patch("deployments.apps", "d", "demo", operations, kind="json")
     patched = await api.patch("deployments.apps", "d", "demo", operations[:2], kind="json")
     assert patched["spec"]["replicas"] == 2

@@ -323,7 +323,7 @@ class Upstream:
                 self.end_headers()
                 self.wfile.write(f"{self.path} {body.decode()} {self.headers.get('Authorization')}".encode())
 
-            do_GET = do_POST
+            do_GET = do_POST  # noqa: N815
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
                 """Be quiet."""

@@ -52,7 +52,7 @@ def test_selectors_of_objects() -> None:
 
 
 def test_fields_that_may_not_be_named() -> None:
-    with pytest.raises(BadRequest, match='field label not supported: "spec.secret"'):
+    with pytest.raises(BadRequest, match=r'field label not supported: "spec.secret"'):
         selector("", "spec.secret=x", lambda path: path == "metadata.name")
 
 

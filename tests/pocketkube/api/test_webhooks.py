@@ -1,4 +1,4 @@
-"""Admission webhooks over real TLS: what they are asked, what they may do, and what happens if they cannot."""
+"""Admission webhooks over real TLS: what they are asked, what they may do, what follows if they fail."""
 
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ async def test_what_becomes_of_a_write_when_its_webhook_fails(
         if policy == "Ignore":
             assert await api.create("pods", pod(), "demo")
         else:
-            with pytest.raises(InternalError, match='failed calling webhook "pods.hook.io"') as failed:
+            with pytest.raises(InternalError, match=r'failed calling webhook "pods.hook.io"') as failed:
                 await api.create("pods", pod(), "demo")
             assert words in failed.value.message
         await api.close()
@@ -116,7 +116,7 @@ async def _spoil(api: Api, hook: Hook, how: str, folder: Path) -> None:
 async def test_the_certificate_must_be_the_services(tmp_path: Path) -> None:
     async with Hook(tmp_path, allow(), name="other.system.svc") as hook:
         api = await with_hook(hook)
-        with pytest.raises(InternalError, match="hook.system.svc"):
+        with pytest.raises(InternalError, match=r"hook.system.svc"):
             await api.create("pods", pod(), "demo")
         await api.close()
 

@@ -4,7 +4,7 @@ The only way by which compilation learns anything, so that it is known what each
 """
 
 from collections.abc import Callable, Hashable
-from typing import Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from mesh.api.meshconfig import MeshConfig
 from mesh.model import ConfigObject, Instance, ObjectKey, Service, Workload
@@ -73,6 +73,10 @@ class Reader:
         """The sidecars' VirtualServices with a wildcard host, oldest first."""
         return self._objects(tables.WILD_RULES, tables.ONLY)
 
+    def sidecar_rules(self) -> tuple[ConfigObject, ...]:
+        """All of the sidecars' VirtualServices, oldest first."""
+        return self._objects(tables.SIDECAR_RULES, tables.ONLY)
+
     def bound(self, gateway: str) -> tuple[ConfigObject, ...]:
         """The VirtualServices of a gateway (`namespace/name`), oldest first."""
         return self._objects(tables.BOUND, gateway)
@@ -96,6 +100,6 @@ class Reader:
     def _objects(self, table: str, key: Hashable) -> tuple[ConfigObject, ...]:
         return cast(tuple[ConfigObject, ...], self._get(table, key) or ())
 
-    def _get(self, table: str, key: Hashable) -> object:
+    def _get(self, table: str, key: Hashable) -> Any:
         self._frame.reads[table, key] = None
-        return cast(object, self._snapshot.get(table, key))
+        return self._snapshot.get(table, key)

@@ -11,10 +11,12 @@ from typing import Any
 from mesh.api.meshconfig import MeshConfig
 from mesh.model import ObjectKey
 from mesh.model.sources import Changes, ConfigSource, Registry
-from mesh.pilot.tables import Draft, Key, Tables, fill
+from mesh.pilot.tables import Draft, Key, Tables, differing, fill
 
 LOG_LENGTH = 64
 """How many snapshots back `changed_since` can tell."""
+
+NO_CHANGES = Changes()
 
 __all__ = ["Key", "Snapshot"]
 
@@ -35,18 +37,19 @@ class Snapshot:
         registry: Registry,
         config: ConfigSource,
         mesh: MeshConfig,
-        changes: Changes = Changes(),
-        keys: frozenset[ObjectKey] = frozenset(),
+        changes: Changes = NO_CHANGES,
+        keys: frozenset[ObjectKey] | None = None,
     ) -> "Snapshot":
         """The snapshot of now, from the one before and what differs: `changes` of the registry, `keys` of
-        the configuration. Without one before, or with other mesh settings, everything is read.
+        the configuration (without, all objects are compared). Without a snapshot before, or with other mesh
+        settings, everything is read.
 
         Gives back `previous` itself if nothing differs after all.
         """
-        if previous is None or previous.mesh is not mesh and previous.mesh != mesh:
+        if previous is None or (previous.mesh is not mesh and previous.mesh != mesh):
             return cls._whole(previous.version + 1 if previous else 1, registry, config, mesh)
         draft = Draft(previous.tables, mesh)
-        fill(draft, registry, config, changes, keys)
+        fill(draft, registry, config, changes, differing(draft, config) if keys is None else keys)
         if not draft.changed:
             return previous
         version = previous.version + 1

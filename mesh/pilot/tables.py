@@ -27,6 +27,7 @@ PRIVATE = "private"  # namespace -> host names of further services that it sees
 OBJECT = "object"  # ObjectKey -> ConfigObject
 RULES = "rules"  # host name -> VirtualServices of the sidecars for exactly this host, oldest first
 WILD_RULES = "wild-rules"  # () -> VirtualServices of the sidecars with a wildcard host
+SIDECAR_RULES = "sidecar-rules"  # () -> all VirtualServices of the sidecars, oldest first
 BOUND = "bound"  # namespace/gateway -> VirtualServices of this gateway
 DESTINATIONS = "destinations"  # (namespace, host name) -> DestinationRules there, oldest first
 WILD_DESTINATIONS = "wild-destinations"  # namespace -> DestinationRules there with a wildcard host
@@ -91,6 +92,14 @@ def fill(
         if kind in INDEXES:
             every = (each for each in draft.tables[OBJECT].values() if each.key.kind == kind)
             INDEXES[kind](draft, sorted(every, key=age))
+
+
+def differing(draft: Draft, config: ConfigSource) -> frozenset[ObjectKey]:
+    """The objects that are not what the draft has; each is one value for as long as it does not change."""
+    now = config.objects()
+    before: Mapping[Hashable, Any] = draft.tables.get(OBJECT, {})
+    gone = {each.key for each in before.values() if each.key not in now}
+    return frozenset(gone | {key for key, each in now.items() if before.get(key) is not each})
 
 
 def age(config: ConfigObject) -> tuple[float, str, str]:
@@ -163,12 +172,14 @@ def virtual_services(draft: Draft, every: list[ConfigObject]) -> None:
     """Index VirtualServices by their hosts and gateways."""
     rules: dict[Hashable, list[ConfigObject]] = {}
     wild: list[ConfigObject] = []
+    sidecars: list[ConfigObject] = []
     bound: dict[Hashable, list[ConfigObject]] = {}
     for each in every:
         for gateway in gateways_of(each):
             if gateway != MESH_GATEWAY:
                 bound.setdefault(gateway, []).append(each)
         if MESH_GATEWAY in gateways_of(each):
+            sidecars.append(each)
             hosts = dict.fromkeys(full(host, each.namespace) for host in each.spec.hosts)
             for host in (host for host in hosts if not is_wildcard(host)):
                 rules.setdefault(host, []).append(each)
@@ -176,6 +187,7 @@ def virtual_services(draft: Draft, every: list[ConfigObject]) -> None:
                 wild.append(each)
     draft.replace(RULES, {host: tuple(each) for host, each in rules.items()})
     draft.put(WILD_RULES, ONLY, tuple(wild) or None)
+    draft.put(SIDECAR_RULES, ONLY, tuple(sidecars) or None)
     draft.replace(BOUND, {gateway: tuple(each) for gateway, each in bound.items()})
     labels_used(draft)
 

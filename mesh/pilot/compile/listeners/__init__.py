@@ -1,0 +1,1 @@
+"""Listeners: what a proxy intercepts or serves, and the chains of filters that handle it."""

@@ -1,0 +1,85 @@
+"""The filter that handles HTTP, and the HTTP filters in it."""
+
+from envoy.config.listener.v3 import listener_components_pb2
+from envoy.config.route.v3 import route_pb2
+from envoy.extensions.filters.http.cors.v3 import cors_pb2
+from envoy.extensions.filters.http.fault.v3 import fault_pb2
+from envoy.extensions.filters.http.router.v3 import router_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+
+from mesh.api.meshconfig import MeshConfig
+from mesh.pilot.compile.listeners.access_logs import access_logs
+from mesh.pilot.compile.messages import flag, from_pilot, packed
+from mesh.pilot.compile.routes.filters import CORS, FAULT
+
+Manager = http_connection_manager_pb2.HttpConnectionManager
+Filter = listener_components_pb2.Filter
+
+NAME = "envoy.filters.network.http_connection_manager"
+ROUTER = "envoy.filters.http.router"
+
+
+def manager(mesh: MeshConfig, stat_prefix: str) -> http_connection_manager_pb2.HttpConnectionManager:
+    """What all of the mesh's HTTP filters have in common; routes are still to be set."""
+    return Manager(
+        stat_prefix=stat_prefix,
+        http_filters=[
+            http_filter(FAULT, fault_pb2.HTTPFault()),
+            http_filter(CORS, cors_pb2.Cors()),
+            http_filter(ROUTER, router_pb2.Router()),
+        ],
+        access_log=access_logs(mesh),
+        normalize_path=flag(True),
+        stream_idle_timeout=Duration(),
+        upgrade_configs=[Manager.UpgradeConfig(upgrade_type="websocket")],
+    )
+
+
+def http_filter(name: str, config: Message) -> http_connection_manager_pb2.HttpFilter:
+    """One HTTP filter."""
+    return http_connection_manager_pb2.HttpFilter(name=name, typed_config=packed(config))
+
+
+def outbound(mesh: MeshConfig, address: str, port: int, route_name: str) -> listener_components_pb2.Filter:
+    """For requests of the workload beside a sidecar."""
+    result = manager(mesh, f"outbound_{address}_{port}")
+    result.use_remote_address.value = False
+    result.rds.CopyFrom(rds(route_name))
+    return finished(result)
+
+
+def inbound(
+    mesh: MeshConfig, port: int, routes: route_pb2.RouteConfiguration
+) -> listener_components_pb2.Filter:
+    """For requests to the workload beside a sidecar."""
+    result = manager(mesh, f"inbound_0.0.0.0_{port};")
+    result.use_remote_address.value = False
+    result.server_name = "istio-envoy"
+    result.forward_client_cert_details = Manager.APPEND_FORWARD
+    result.route_config.CopyFrom(routes)
+    return finished(result)
+
+
+def gateway(mesh: MeshConfig, address: str, port: int, route_name: str) -> listener_components_pb2.Filter:
+    """For requests from outside: nothing that they say of where they come from is believed."""
+    result = manager(mesh, f"outbound_{address}_{port}")
+    result.use_remote_address.value = True
+    result.server_name = "istio-envoy"
+    result.forward_client_cert_details = Manager.SANITIZE_SET
+    result.set_current_client_cert_details.subject.value = True
+    result.set_current_client_cert_details.uri = True
+    result.set_current_client_cert_details.dns = True
+    result.rds.CopyFrom(rds(route_name))
+    return finished(result)
+
+
+def rds(route_name: str) -> http_connection_manager_pb2.Rds:
+    """Routes that Pilot sends under a name."""
+    return http_connection_manager_pb2.Rds(route_config_name=route_name, config_source=from_pilot())
+
+
+def finished(config: http_connection_manager_pb2.HttpConnectionManager) -> listener_components_pb2.Filter:
+    """The network filter."""
+    return Filter(name=NAME, typed_config=packed(config))

@@ -1,0 +1,210 @@
+"""The listeners for what a workload sends. Only `virtualOutbound` has a socket: the interception leads every
+connection there, and it hands them over to the listener of the address that they were for.
+
+HTTP ports share one listener a port, whichever services are behind it; TCP services have one an address. A
+service of unknown protocol has its own, which looks at the first bytes.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from envoy.config.core.v3 import base_pb2
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+
+from mesh.model import Port, Protocol, Resolution, Service
+from mesh.pilot.compile import metadata, names
+from mesh.pilot.compile.listeners import http, tcp
+from mesh.pilot.compile.listeners.shared import (
+    finished,
+    http_inspector,
+    patience,
+    plain_http,
+    tls_inspector,
+)
+from mesh.pilot.compile.messages import flag, socket_address
+from mesh.pilot.compile.routes.match import Place
+from mesh.pilot.reader import Reader
+from mesh.pilot.scope import Client, origins
+from mesh.pilot.types import Resource
+from mesh.pilot.visibility import ports_seen, routing_rules
+
+Listener = listener_pb2.Listener
+FilterChain = listener_components_pb2.FilterChain
+OUTBOUND = base_pb2.OUTBOUND
+
+
+def outbound_listeners(read: Reader, client: Client) -> Mapping[str, Resource]:
+    """All listeners for what workloads of a client send."""
+    found = {names.VIRTUAL_OUTBOUND: read.ask(virtual_outbound)}
+    for port, hostnames in read.ask(ports_seen, client.namespace).items():
+        found.update(read.ask(port_listeners, client, port, hostnames))
+    return found
+
+
+def port_listeners(
+    read: Reader, client: Client, port: int, hostnames: tuple[str, ...]
+) -> Mapping[str, Resource]:
+    """The listeners of one port number. On the address that all share, HTTP goes before TCP, and the proxy's
+    own ports are left out: Envoy refuses two listeners of one address.
+    """
+    found: dict[str, Resource] = {}
+    shared = [hostname for hostname in hostnames if read.ask(is_shared, hostname, port)]
+    if shared:
+        sniff = any(read.ask(protocol_of, hostname, port) is Protocol.AUTO for hostname in shared)
+        each = read.ask(http_listener, port, sniff)
+        found[each.name] = each
+    for hostname in hostnames:
+        for each in read.ask(own_listeners, client, hostname, port):
+            found.setdefault(each.name, each)
+    if port in names.OWN_PORTS:
+        found.pop(names.listener(names.WILDCARD_ADDRESS, port), None)
+    return found
+
+
+def protocol_of(read: Reader, hostname: str, port: int) -> Protocol | None:
+    """The protocol of a service port."""
+    service = read.service(hostname)
+    found = service.port(port) if service else None
+    return found.protocol if found else None
+
+
+def is_shared(read: Reader, hostname: str, port: int) -> bool:
+    """Whether a service port is served by the port's common HTTP listener."""
+    service = read.service(hostname)
+    protocol = protocol_of(read, hostname, port)
+    if service is None or protocol is None:
+        return False
+    return protocol.is_http or (protocol is Protocol.AUTO and not service.addresses)
+
+
+def virtual_outbound(read: Reader) -> Resource:
+    """The listener with the socket: what has no listener of its own passes through, or is refused."""
+    known = read.mesh.outbound_traffic_policy.mode == "REGISTRY_ONLY"
+    fallback = names.BLACK_HOLE if known else names.PASSTHROUGH
+    loop = FilterChain(
+        name="virtualOutbound-blackhole",
+        filter_chain_match=port_match(names.OUTBOUND_PORT),
+        filters=[tcp.to(read.mesh, names.BLACK_HOLE)],
+    )
+    rest = FilterChain(name="virtualOutbound-catchall-tcp", filters=[tcp.to(read.mesh, fallback)])
+    listener = Listener(
+        name=names.VIRTUAL_OUTBOUND,
+        address=socket_address(names.WILDCARD_ADDRESS, names.OUTBOUND_PORT),
+        filter_chains=[loop, rest],
+        use_original_dst=flag(True),
+        traffic_direction=OUTBOUND,
+    )
+    return finished(listener)
+
+
+def port_match(port: int) -> listener_components_pb2.FilterChainMatch:
+    """Connections to a port."""
+    result = listener_components_pb2.FilterChainMatch()
+    result.destination_port.value = port
+    return result
+
+
+def http_listener(read: Reader, port: int, sniff: bool) -> Resource:
+    """The common HTTP listener of a port; if something of unknown protocol is there too, it looks first."""
+    chain = FilterChain(filters=[http.outbound(read.mesh, names.WILDCARD_ADDRESS, port, str(port))])
+    listener = empty(names.WILDCARD_ADDRESS, port)
+    if sniff:
+        rest = FilterChain(filters=[tcp.to(read.mesh, names.PASSTHROUGH)])
+        sniffing(read, listener, chain, [rest])
+    else:
+        listener.filter_chains.append(chain)
+    return finished(listener, routes=(str(port),))
+
+
+def sniffing(
+    read: Reader,
+    listener: listener_pb2.Listener,
+    chain: listener_components_pb2.FilterChain,
+    rest: list[listener_components_pb2.FilterChain],
+) -> None:
+    """Handle what turns out to be HTTP by one chain, all else by the others."""
+    listener.listener_filters.extend([tls_inspector(), http_inspector()])
+    listener.filter_chains.extend([plain_http(chain), *rest])
+    patience(listener, read.mesh)
+
+
+# Of one service
+
+
+def own_listeners(read: Reader, client: Client, hostname: str, port: int) -> tuple[Resource, ...]:
+    """The listeners that a service port has for itself."""
+    service = read.service(hostname)
+    found = service.port(port) if service else None
+    if service is None or found is None or found.protocol is Protocol.UDP or found.protocol.is_http:
+        return ()
+    if found.protocol is Protocol.AUTO:
+        return tuple(sniffed(read, client, service, found, address) for address in service.addresses)
+    ways = read.ask(tcp_ways_of, client, hostname, port)
+    return tuple(
+        tcp_listener(read, service, address, port, ways) for address in own_addresses(read, service, found)
+    )
+
+
+def own_addresses(read: Reader, service: Service, port: Port) -> Iterator[str]:
+    """Where callers connect to: the service's addresses, those of its instances, or any."""
+    if service.addresses:
+        yield from service.addresses
+    elif service.resolution is Resolution.PASSTHROUGH:
+        instances = read.instances(service.hostname, port.number)
+        yield from sorted({each.address for each in instances if each.port == port.number})
+    else:
+        yield names.WILDCARD_ADDRESS
+
+
+def tcp_ways_of(read: Reader, client: Client, hostname: str, port: int) -> tuple[tcp.Way, ...]:
+    """Where the connections to a service port go: as the rules say, all else to the service itself."""
+    place = Place(client, port)
+    ways: list[tcp.Way] = []
+    protocol = protocol_of(read, hostname, port)
+    for key in read.ask(routing_rules, client.namespace, hostname):
+        rule = read.object(key)
+        if rule is not None and not ways:
+            tls = tcp.tls_ways(read, rule, place) if protocol and protocol.is_tls else ()
+            ways = [*tls, *tcp.tcp_ways(read, rule, place)]
+    if not any(each.everything for each in ways):
+        ways.append(tcp.Way(((names.outbound(port, hostname), 1),)))
+    return tuple(ways)
+
+
+def tcp_listener(
+    read: Reader, service: Service, address: str, port: int, ways: tuple[tcp.Way, ...]
+) -> Resource:
+    """The listener of a TCP service's address."""
+    listener = empty(address, port)
+    listener.filter_chains.extend(tcp.chain(read.mesh, way) for way in ways)
+    if any(way.server_names for way in ways):
+        listener.listener_filters.append(tls_inspector())
+        patience(listener, read.mesh)
+    listener.metadata.MergeFrom(of_service(service))
+    sources = (key for way in ways for key in way.origins)
+    return finished(listener, origins=(*origins(read, service.hostname), *sources))
+
+
+def sniffed(read: Reader, client: Client, service: Service, port: Port, address: str) -> Resource:
+    """The listener of a service of unknown protocol: HTTP if it looks like it, else TCP."""
+    listener = empty(address, port.number)
+    route_name = names.sniffed_route(service.hostname, port.number)
+    chain = FilterChain(filters=[http.outbound(read.mesh, address, port.number, route_name)])
+    ways = read.ask(tcp_ways_of, client, service.hostname, port.number)
+    sniffing(read, listener, chain, [tcp.chain(read.mesh, way) for way in ways])
+    listener.metadata.MergeFrom(of_service(service))
+    return finished(listener, origins=origins(read, service.hostname), routes=(route_name,))
+
+
+def empty(address: str, port: int) -> listener_pb2.Listener:
+    """A listener without a socket and still without chains."""
+    return Listener(
+        name=names.listener(address, port),
+        address=socket_address(address, port),
+        bind_to_port=flag(False),
+        traffic_direction=OUTBOUND,
+    )
+
+
+def of_service(service: Service) -> base_pb2.Metadata:
+    """Metadata that names a service."""
+    return metadata.of(services=(service,)) or base_pb2.Metadata()

@@ -1,0 +1,1 @@
+"""Routes: VirtualServices as Envoy's routes, virtual hosts and route configurations."""

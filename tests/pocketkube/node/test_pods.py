@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,57 @@ def test_volumes_wait_for_their_source_and_follow_it(tmp_path: Path) -> None:
     waited, log = run(updates_files, tmp_path)
     assert waited == ["FailedMount"]
     assert log == '12app="web"\nnew="yes"\n'
+
+
+async def waits_for_a_secret(node: Node) -> Any:
+    own = {"env": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "key"}}}]}
+    secret = {"metadata": {"name": "keys", "namespace": "default"}, "stringData": {"key": "value"}}
+    loop = asyncio.get_running_loop()
+    async with nodes(node) as made:
+        await made.run("web", "echo $KEY", container=own, restartPolicy="Never")
+        pod = await made.until("web", lambda pod: state(pod).get("waiting", {}).get("message"))
+        began = loop.time()
+        await made.api.create("secrets", secret, "default")
+        await made.until("web", lambda pod: state(pod).get("terminated"))
+        return [state(pod)["waiting"], loop.time() - began, await made.log("web")]
+
+
+def test_a_container_waits_for_what_its_variables_come_from(tmp_path: Path) -> None:
+    waiting, seconds, log = run(waits_for_a_secret, tmp_path)
+    assert waiting == {"reason": "CreateContainerConfigError", "message": 'secret "keys" not found'}
+    assert seconds < 0.9, "it hears of the Secret, and does not look once a second"
+    assert log == "value\n"
+
+
+async def executes_with_input(node: Node) -> Any:
+    async with nodes(node) as made:
+        await made.run("web", FOREVER)
+        await made.until("web", running)
+        pod = made.api.get("pods", "web", "default")
+        printed: dict[int, bytes] = {1: b"", 2: b""}
+
+        async def out(stream: int, data: bytes) -> None:
+            printed[stream] += data
+
+        async def typed() -> AsyncIterator[bytes]:
+            yield b"one\n"
+            yield b"two\n"
+
+        script = ["sh", "-c", "cat; echo problem >&2; exit 4"]
+        code = await made.access.exec(pod, "main", script, stdin=typed(), tty=False, out=out)
+        shown = [code, printed[1].decode(), printed[2].decode()]
+        printed[1] = b""
+        script = ["sh", "-c", "tty; read line; echo got $line; kill -9 $$"]
+        code = await made.access.exec(pod, "main", script, stdin=typed(), tty=True, out=out)
+        return [shown, code, printed[1].decode().split()]
+
+
+def test_commands_take_input_with_and_without_a_terminal(tmp_path: Path) -> None:
+    plain, code, terminal = run(executes_with_input, tmp_path)
+    assert plain == [4, "one\ntwo\n", "problem\n"]
+    assert code == 137
+    assert terminal[0].startswith("/dev/pts/")
+    assert terminal[-2:] == ["got", "one"]
 
 
 async def wants_an_unknown_image(node: Node) -> Any:

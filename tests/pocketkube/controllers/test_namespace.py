@@ -105,3 +105,17 @@ def definition() -> dict[str, object]:
             "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
         },
     }
+
+
+def test_a_kind_that_is_gone_holds_no_namespace() -> None:
+    async def play() -> None:
+        async with stage() as scene:
+            for _ in range(2):
+                await scene.create(CRDS, definition(), "")
+                await scene.create("wishes.example.com", {"kind": "Wish", "metadata": {"name": "one"}})
+                await scene.delete(CRDS, "wishes.example.com", "")
+                assert not scene.exists(CRDS, "wishes.example.com", "")
+            await scene.delete("namespaces", NAMESPACE, "")
+            assert not scene.exists("namespaces", NAMESPACE, "")
+
+    run(play())

@@ -137,7 +137,7 @@ def visibility(draft: Draft) -> None:
     """Which services are seen by whom."""
     public: list[str] = []
     private: dict[Hashable, list[str]] = {}
-    for hostname, service in sorted(draft.tables.get(SERVICE, {}).items()):  # type: ignore[type-var]
+    for hostname, service in sorted(draft.tables.get(SERVICE, {}).items()):
         for namespace in exported(draft, service):
             (public if namespace == "*" else private.setdefault(namespace, [])).append(str(hostname))
     draft.put(PUBLIC, ONLY, tuple(public))
@@ -230,9 +230,10 @@ def labels_in(spec: Any) -> Iterator[str]:
     """The labels of callers that a rule asks for."""
     match spec:
         case VirtualService():
-            for route in (*spec.http, *spec.tls, *spec.tcp):
-                for each in route.match:
-                    yield from each.source_labels
+            for http in spec.http:
+                yield from (label for match in http.match for label in match.source_labels)
+            for route in (*spec.tls, *spec.tcp):
+                yield from (label for match in route.match for label in match.source_labels)
         case DestinationRule() if spec.workload_selector is not None:
             yield from spec.workload_selector.match_labels
 

@@ -127,7 +127,8 @@ def inbound_cluster(read: Reader, inbound: Inbound) -> Resource:
     """One port of the workload: the address that the caller dialled, from the sidecar's own source."""
     service = read.service(inbound.hostname)
     cluster = own_workload(names.inbound(inbound.port), read.mesh.connect_timeout)
-    cluster.metadata.MergeFrom(metadata.of(services=(service,)) if service else cluster.metadata)
+    if service is not None:
+        cluster.metadata.CopyFrom(metadata.of_service(service))
     limit(cluster, None)
     speak(cluster, inbound.protocol, None)
     return finished(cluster, origins(read, inbound.hostname))

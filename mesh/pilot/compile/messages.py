@@ -48,7 +48,7 @@ def from_pilot() -> config_source_pb2.ConfigSource:
     return config_source_pb2.ConfigSource(
         ads=config_source_pb2.AggregatedConfigSource(),
         initial_fetch_timeout=Duration(),
-        resource_api_version=config_source_pb2.V3,  # type: ignore[attr-defined]
+        resource_api_version=config_source_pb2.V3,
     )
 
 

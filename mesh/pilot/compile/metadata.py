@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from envoy.config.core.v3 import base_pb2
 from google.protobuf.struct_pb2 import Struct
@@ -30,7 +31,7 @@ def of(
     port: int | None = None,
 ) -> base_pb2.Metadata | None:
     """The metadata of a resource; None if there is nothing to say."""
-    content: dict[str, object] = {}
+    content: dict[str, Any] = {}
     if config is not None:
         content["config"] = config_path(config)
     if subset:
@@ -43,7 +44,12 @@ def of(
     return metadata(content) if content else None
 
 
-def metadata(content: Mapping[str, object]) -> base_pb2.Metadata:
+def of_service(service: Service) -> base_pb2.Metadata:
+    """Metadata that names a service."""
+    return metadata({"services": [service_metadata(service)]})
+
+
+def metadata(content: Mapping[str, Any]) -> base_pb2.Metadata:
     """Values under the mesh's key."""
     struct = Struct()
     struct.update(content)

@@ -78,7 +78,7 @@ def chain(
         name=names.listener(names.WILDCARD_ADDRESS, inbound.port),
         filter_chain_match=port_match(inbound.port),
         filters=[handler],
-        metadata=metadata.of(services=(service,)) if service else None,
+        metadata=metadata.of_service(service) if service else None,
         transport_socket=transport.downstream(inbound.port),
     )
 

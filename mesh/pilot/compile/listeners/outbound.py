@@ -179,7 +179,7 @@ def tcp_listener(
     if any(way.server_names for way in ways):
         listener.listener_filters.append(tls_inspector())
         patience(listener, read.mesh)
-    listener.metadata.MergeFrom(of_service(service))
+    listener.metadata.CopyFrom(metadata.of_service(service))
     sources = (key for way in ways for key in way.origins)
     return finished(listener, origins=(*origins(read, service.hostname), *sources))
 
@@ -191,7 +191,7 @@ def sniffed(read: Reader, client: Client, service: Service, port: Port, address:
     chain = FilterChain(filters=[http.outbound(read.mesh, address, port.number, route_name)])
     ways = read.ask(tcp_ways_of, client, service.hostname, port.number)
     sniffing(read, listener, chain, [tcp.chain(read.mesh, way) for way in ways])
-    listener.metadata.MergeFrom(of_service(service))
+    listener.metadata.CopyFrom(metadata.of_service(service))
     return finished(listener, origins=origins(read, service.hostname), routes=(route_name,))
 
 
@@ -203,8 +203,3 @@ def empty(address: str, port: int) -> listener_pb2.Listener:
         bind_to_port=flag(False),
         traffic_direction=OUTBOUND,
     )
-
-
-def of_service(service: Service) -> base_pb2.Metadata:
-    """Metadata that names a service."""
-    return metadata.of(services=(service,)) or base_pb2.Metadata()

@@ -47,7 +47,7 @@ def ordinary(names: Iterable[str]) -> list[str]:
 
 
 def _options(
-    values: Mapping[str, str], action: base_pb2.HeaderValueOption.HeaderAppendAction
+    values: Mapping[str, str], action: base_pb2.HeaderValueOption.HeaderAppendAction.ValueType
 ) -> list[base_pb2.HeaderValueOption]:
     return [
         Option(header=base_pb2.HeaderValue(key=name, value=values[name]), append_action=action)

@@ -5,6 +5,12 @@ import re
 
 from mesh.agent.http import Response, fetch
 
+# What must have happened once before a proxy may be used -> what is said while it has not.
+STARTED = {
+    "cluster_manager.cds.update_success": "Pilot has sent no clusters that Envoy takes",
+    "listener_manager.lds.update_success": "Pilot has sent no listeners that Envoy takes",
+    "listener_manager.workers_started": "Envoy has not started its workers",
+}
 WARMING = "^(cluster_manager.warming_clusters|listener_manager.total_listeners_warming)$"
 CONNECTIONS = r"^listener\..*\.downstream_cx_active$"
 _OWN = re.compile(r"^listener\.(admin|0\.0\.0\.0_15021|0\.0\.0\.0_15090|own_\d+)\.")
@@ -16,13 +22,15 @@ class Admin:
     def __init__(self, port: int) -> None:
         self.port = port
 
-    async def ready(self) -> bool:
-        """Whether Envoy is live: it has had its first configuration and its workers run."""
+    async def unready(self) -> str:
+        """Why Envoy cannot be used yet; empty once its first configuration is in force.
+
+        Envoy alone calls itself live also when it has refused all that it was sent.
+        """
         if (await fetch(self.port, "/ready")).status != 200:
-            return False
-        return (await self.stats("^listener_manager.workers_started$")).get(
-            "listener_manager.workers_started"
-        ) == 1
+            return "Envoy is not live yet"
+        found = await self.stats(f"^({'|'.join(STARTED)})$")
+        return next((why for name, why in STARTED.items() if not found.get(name)), "")
 
     async def warming(self) -> dict[str, int]:
         """How many clusters and listeners have been accepted but are not in use yet."""

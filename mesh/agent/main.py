@@ -69,7 +69,6 @@ def proxy(options: argparse.Namespace) -> int:
     # The first process of a container gets no signal without a handler, and what follows takes its time.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     import asyncio
-
     from pathlib import Path
 
     from mesh.agent.environment import Pod, ProxySettings

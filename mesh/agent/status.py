@@ -38,11 +38,8 @@ class Status:
         """200 once Envoy serves its first configuration; 503 before, and while draining."""
         if self.draining:
             return Response(503, b"draining\n")
-        return (
-            Response(200, b"ready\n")
-            if await self._admin.ready()
-            else Response(503, b"Envoy is not live yet\n")
-        )
+        why = await self._admin.unready()
+        return Response(503, f"{why}\n".encode()) if why else Response(200, b"ready\n")
 
     async def warming(self, _: Request) -> Response:
         """How many clusters and listeners are accepted but not in use."""

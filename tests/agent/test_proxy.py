@@ -15,8 +15,9 @@ import pytest
 from aiohttp import web
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import config_source_pb2
+from envoy.config.listener.v3 import listener_pb2
 
-from mesh.pilot.types import CDS, Resource
+from mesh.pilot.types import CDS, LDS, Resource
 from tests.agent.inside import run
 from tests.agent.running import AGENT, PILOT_AGENT, READY, agent, children, ready, status, text, until
 from tests.pilot.ads.pilot import pilot
@@ -307,3 +308,30 @@ async def has_metrics(folder: Path) -> Any:
 
 def test_envoys_metrics_on_their_own_port(tmp_path: Path) -> None:
     assert "envoy_server_live" in run(has_metrics, tmp_path)
+
+
+async def refuses_everything(folder: Path) -> Any:
+    bad = Resource(name="bad", type_url=LDS, version="1", payload=listener_pb2.Listener().SerializeToString())
+    async with (
+        pilot(world(cluster("app"), endpoints("app", APP), bad)) as serving,
+        agent(folder, serving.port),
+    ):
+        await until(says("no listeners"))
+        serving.change(
+            listener("entry", "entry", port=ENTRY), routes("entry", "app"), without=((LDS, "bad"),)
+        )
+        await ready()
+
+
+def says(words: str) -> Any:
+    async def condition() -> bool:
+        try:
+            return words in await text(f"{AGENT}/healthz/ready")
+        except aiohttp.ClientError:
+            return False
+
+    return condition
+
+
+def test_a_proxy_that_refused_all_its_listeners_is_not_ready(tmp_path: Path) -> None:
+    run(refuses_everything, tmp_path)

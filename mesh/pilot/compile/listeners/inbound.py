@@ -33,7 +33,6 @@ def virtual_inbound(read: Reader, inbound: tuple[Inbound, ...]) -> Resource:
     listener = Listener(
         name=names.VIRTUAL_INBOUND,
         address=socket_address(names.WILDCARD_ADDRESS, names.INBOUND_PORT),
-        use_original_dst=flag(True),
         traffic_direction=INBOUND,
         listener_filters=[original_destination()],
         filter_chains=[loop(read), *(chain for each in inbound for chain in chains(read, each)), rest(read)],

@@ -1,6 +1,7 @@
 """Logs: one JSON object a line on standard output, those of libraries too."""
 
 import logging
+import os
 import sys
 
 import structlog
@@ -12,6 +13,7 @@ def configure(level: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # gRPC's own lines are no JSON; read at its import
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*shared, structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()],

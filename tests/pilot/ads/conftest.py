@@ -2,8 +2,11 @@
 
 import asyncio
 import inspect
+import os
 
 import pytest
+
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # read when gRPC is imported
 
 
 @pytest.hookimpl(tryfirst=True)

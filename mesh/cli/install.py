@@ -22,15 +22,16 @@ def install(
     context: ContextOption = None,
 ) -> None:
     """Install or upgrade the mesh in a cluster, and wait until it is ready."""
-    from mesh.install import apply, manifests
+    from mesh.install.apply import install as bring
+    from mesh.install.manifests import render
 
-    objects = manifests.render(profile=profile)
+    objects = render(profile=profile)
     if dry_run:
         import yaml
 
         yaml.safe_dump_all(objects, sys.stdout, sort_keys=False)
         return
-    apply.install(
+    bring(
         Platform.connect(kubeconfig, context).client,
         objects,
         progress=lambda line: print(line, file=sys.stderr),
@@ -42,10 +43,9 @@ def uninstall(
     profile: ProfileOption = "compact", kubeconfig: KubeconfigOption = None, context: ContextOption = None
 ) -> None:
     """Remove what `install` brought, and nothing else."""
-    from mesh.install import apply, manifests
+    from mesh.install.apply import uninstall as remove
+    from mesh.install.manifests import render
 
     client = Platform.connect(kubeconfig, context).client
-    apply.uninstall(
-        client, manifests.render(profile=profile), progress=lambda line: print(line, file=sys.stderr)
-    )
+    remove(client, render(profile=profile), progress=lambda line: print(line, file=sys.stderr))
     print("the mesh is gone")

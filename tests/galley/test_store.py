@@ -21,7 +21,8 @@ def rule(version: str, host: Any = "forecast", **metadata: Any) -> dict[str, Any
 
 
 def test_a_good_object_is_in_force_and_told() -> None:
-    store, told = ConfigStore(), []
+    store = ConfigStore()
+    told: list[frozenset[ObjectKey]] = []
     store.subscribe(told.append)
     store.put(rule("1"))
     assert store.objects()[KEY].spec.host == "forecast"
@@ -49,7 +50,8 @@ def test_a_status_alone_leaves_the_same_value_in_force() -> None:
 
 
 def test_replacing_a_kind_forgets_what_is_not_there() -> None:
-    store, told = ConfigStore(), []
+    store = ConfigStore()
+    told: list[frozenset[ObjectKey]] = []
     store.put(rule("1"))
     store.subscribe(told.append)
     store.replace("DestinationRule", [])

@@ -128,7 +128,7 @@ def envoy(
 
 
 def find_pod(platform: Platform, wanted: str, namespace: str) -> tuple[str, str]:
-    """Name and namespace of the one Pod with a proxy that `name`, `name.namespace` or a name's start means."""
+    """Name and namespace of the one Pod with a proxy that `name`, `name.namespace` or a start of it means."""
     name, _, place = wanted.partition(".")
     place = namespace or place
     proxied = [

@@ -125,6 +125,7 @@ def test_a_cluster_starts_is_found_and_leaves_nothing(home: Path) -> None:
     assert not home.exists()
     assert EmbeddedCluster.find(NAME) is None
     assert taken < 5
+    assert said[-1] == "the API server answers"
 
 
 @pytest.mark.parametrize("victim", [0, 1])

@@ -443,3 +443,26 @@ async def redirects(node: Node) -> Any:
 
 def test_a_pods_own_packet_filter_takes_its_traffic(tmp_path: Path) -> None:
     assert run(redirects, tmp_path).split() == ["caught", "refused"]
+
+
+async def is_held_by_a_finalizer(node: Node) -> Any:
+    async with nodes(node) as made:
+        await made.run("web", "sleep 1000")
+        await made.api.patch("pods", "web", "default", {"metadata": {"finalizers": ["example.com/hold"]}})
+        await made.until("web", running)
+        await made.api.delete("pods", "web", "default", grace_seconds=0)
+        pod = await made.until("web", lambda pod: state(pod).get("terminated"))
+        await made.until("web", lambda pod: pod["metadata"].get("deletionGracePeriodSeconds") == 0)
+        held = await made.run("other", "true", restartPolicy="Never")
+        await made.until("other", lambda pod: state(pod).get("terminated"))
+        revision = int(made.api.get("pods", "web", "default")["metadata"]["resourceVersion"])
+        await made.api.patch("pods", "web", "default", {"metadata": {"finalizers": []}})
+        await made.gone("web")
+        return [
+            state(pod)["terminated"]["exitCode"],
+            revision < int(held["metadata"]["resourceVersion"]) + 20,
+        ]
+
+
+def test_a_pod_that_a_finalizer_holds_ends_once(tmp_path: Path) -> None:
+    assert run(is_held_by_a_finalizer, tmp_path) == [137, True]

@@ -83,7 +83,7 @@ class Memo:
         entry.used = self._head
         return entry.value
 
-    def ask(self, snapshot: Snapshot, query: Query, args: tuple[Hashable, ...]) -> Entry:
+    def ask(self, snapshot: Snapshot, query: Query, args: tuple[Any, ...]) -> Entry:
         """The entry that holds the result for a snapshot."""
         if snapshot.version < self._head:
             return self._past(snapshot, query, args)

@@ -4,7 +4,7 @@ The only way by which compilation learns anything, so that it is known what each
 """
 
 from collections.abc import Callable, Hashable
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from mesh.api.meshconfig import MeshConfig
 from mesh.model import ConfigObject, Instance, ObjectKey, Service, Workload
@@ -28,9 +28,10 @@ class Reader:
 
     def ask(self, query: Callable[Concatenate["Reader", P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """What another query gives: remembered if it still holds, else computed. No keyword arguments."""
-        entry = self._memo.ask(self._snapshot, query, cast(tuple[Hashable, ...], args))
+        entry = self._memo.ask(self._snapshot, query, args)
         self._frame.asked[entry] = None
-        return cast(R, entry.value)
+        value: R = entry.value
+        return value
 
     @property
     def mesh(self) -> MeshConfig:
@@ -39,31 +40,38 @@ class Reader:
 
     def service(self, hostname: str) -> Service | None:
         """A service by its full host name."""
-        return cast(Service | None, self._get(tables.SERVICE, hostname))
+        found: Service | None = self._get(tables.SERVICE, hostname)
+        return found
 
     def instances(self, hostname: str, port: int) -> tuple[Instance, ...]:
         """The instances of a service port."""
-        return cast(tuple[Instance, ...], self._get(tables.INSTANCES, (hostname, port)) or ())
+        found: tuple[Instance, ...] = self._get(tables.INSTANCES, (hostname, port)) or ()
+        return found
 
     def instances_at(self, address: str) -> tuple[Instance, ...]:
         """What an address serves, of all services."""
-        return cast(tuple[Instance, ...], self._get(tables.AT, address) or ())
+        found: tuple[Instance, ...] = self._get(tables.AT, address) or ()
+        return found
 
     def workload(self, address: str) -> Workload | None:
         """What runs at an address."""
-        return cast(Workload | None, self._get(tables.WORKLOAD, address))
+        found: Workload | None = self._get(tables.WORKLOAD, address)
+        return found
 
     def public(self) -> tuple[str, ...]:
         """Host names of the services that all namespaces see, in order."""
-        return cast(tuple[str, ...], self._get(tables.PUBLIC, tables.ONLY) or ())
+        found: tuple[str, ...] = self._get(tables.PUBLIC, tables.ONLY) or ()
+        return found
 
     def private(self, namespace: str) -> tuple[str, ...]:
         """Host names of further services that one namespace sees, in order."""
-        return cast(tuple[str, ...], self._get(tables.PRIVATE, namespace) or ())
+        found: tuple[str, ...] = self._get(tables.PRIVATE, namespace) or ()
+        return found
 
     def object(self, key: ObjectKey) -> ConfigObject | None:
         """An object of the configuration."""
-        return cast(ConfigObject | None, self._get(tables.OBJECT, key))
+        found: ConfigObject | None = self._get(tables.OBJECT, key)
+        return found
 
     def rules(self, hostname: str) -> tuple[ConfigObject, ...]:
         """The sidecars' VirtualServices for exactly this host, oldest first."""
@@ -95,10 +103,12 @@ class Reader:
 
     def labels_used(self) -> frozenset[str]:
         """Keys of the labels by which rules choose callers."""
-        return cast(frozenset[str], self._get(tables.LABELS_USED, tables.ONLY) or frozenset())
+        found: frozenset[str] = self._get(tables.LABELS_USED, tables.ONLY) or frozenset()
+        return found
 
     def _objects(self, table: str, key: Hashable) -> tuple[ConfigObject, ...]:
-        return cast(tuple[ConfigObject, ...], self._get(table, key) or ())
+        found: tuple[ConfigObject, ...] = self._get(table, key) or ()
+        return found
 
     def _get(self, table: str, key: Hashable) -> Any:
         self._frame.reads[table, key] = None

@@ -4,14 +4,14 @@ A replica more or another address makes no new scope; labels count only if some 
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mesh.model import Instance, Labels, Locality, ObjectKey, Protocol, Proxy, ProxyKind
 from mesh.model.labels import EMPTY
 from mesh.pilot.reader import Reader
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(NamedTuple):
     """A proxy as the caller of services: where it is, and those of its labels that some rule asks for."""
 
     namespace: str

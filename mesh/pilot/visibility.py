@@ -23,15 +23,10 @@ def ports_seen(read: Reader, namespace: str) -> Mapping[int, tuple[str, ...]]:
     """The services that a namespace sees, by each of their ports."""
     found: dict[int, list[str]] = {}
     for hostname in read.ask(visible, namespace):
-        for number in read.ask(port_numbers, hostname):
-            found.setdefault(number, []).append(hostname)
+        service = read.service(hostname)
+        for port in service.ports if service else ():
+            found.setdefault(port.number, []).append(hostname)
     return {number: tuple(found[number]) for number in sorted(found)}
-
-
-def port_numbers(read: Reader, hostname: str) -> tuple[int, ...]:
-    """The ports of a service."""
-    service = read.service(hostname)
-    return tuple(port.number for port in service.ports) if service else ()
 
 
 def sees(read: Reader, namespace: str, hostname: str) -> bool:

@@ -14,6 +14,7 @@ from mesh.pilot.compile.balancing import balance
 from mesh.pilot.compile.destination import Destination, locality_setting, merged
 from mesh.pilot.compile.limits import eject, limit
 from mesh.pilot.compile.messages import from_pilot, resource, seconds, socket_address, wire
+from mesh.pilot.compile.parts import parted
 from mesh.pilot.compile.protocols import speak
 from mesh.pilot.reader import Reader
 from mesh.pilot.scope import Client, Inbound, Scope, origins
@@ -42,8 +43,14 @@ def clusters(read: Reader, scope: Scope) -> Resources:
 
 def outbound_clusters(read: Reader, client: Client) -> Resources:
     """The clusters of all services that a client sees."""
+    parts = read.ask(parted, frozenset(read.ask(visible, client.namespace)))
+    return {name: each for part in parts for name, each in read.ask(some_clusters, client, part).items()}
+
+
+def some_clusters(read: Reader, client: Client, hostnames: tuple[str, ...]) -> Resources:
+    """The clusters of some services."""
     found: dict[str, Resource] = {}
-    for hostname in read.ask(visible, client.namespace):
+    for hostname in hostnames:
         rules = read.ask(destination_rules, client, hostname)
         found.update(read.ask(service_clusters, hostname, rules))
     return found

@@ -17,6 +17,7 @@ from mesh.pilot.compile.localities import distributed, priorities
 from mesh.pilot.compile.messages import resource, socket_address, wire
 from mesh.pilot.compile.metadata import metadata
 from mesh.pilot.compile.names import ClusterName
+from mesh.pilot.compile.parts import parted
 from mesh.pilot.reader import Reader
 from mesh.pilot.scope import Client, origins
 from mesh.pilot.types import EDS, Resource
@@ -27,17 +28,25 @@ def endpoints(
     read: Reader, client: Client, locality: Locality, wanted: frozenset[str]
 ) -> Mapping[str, Resource]:
     """The endpoints of the clusters that a client asks for by name."""
-    found = ((name, read.ask(endpoints_of, client, locality, name)) for name in sorted(wanted))
+    parts = (read.ask(some_endpoints, client, locality, part) for part in read.ask(parted, wanted))
+    return {name: each for part in parts for name, each in part.items()}
+
+
+def some_endpoints(
+    read: Reader, client: Client, locality: Locality, names: tuple[str, ...]
+) -> Mapping[str, Resource]:
+    """The endpoints of some clusters."""
+    found = ((name, read.ask(endpoints_of, client, locality, name)) for name in names)
     return {name: each for name, each in found if each is not None}
 
 
 def endpoints_of(read: Reader, client: Client, locality: Locality, name: str) -> Resource | None:
     """The endpoints of one cluster; None if the client has no such cluster with endpoints from Pilot."""
     cluster = ClusterName.parse(name)
-    if cluster is None or not read.ask(sees, client.namespace, cluster.hostname):
+    if cluster is None or not sees(read, client.namespace, cluster.hostname):
         return None
     rules = read.ask(destination_rules, client, cluster.hostname)
-    place = locality if read.ask(place_matters, cluster, rules) else Locality()
+    place = locality if place_matters(read, cluster, rules) else Locality()
     return read.ask(assignment, cluster, rules, place)
 
 

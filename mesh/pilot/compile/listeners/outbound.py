@@ -47,9 +47,9 @@ def port_listeners(
     own ports are left out: Envoy refuses two listeners of one address.
     """
     found: dict[str, Resource] = {}
-    shared = [hostname for hostname in hostnames if read.ask(is_shared, hostname, port)]
+    shared = [hostname for hostname in hostnames if is_shared(read, hostname, port)]
     if shared:
-        sniff = any(read.ask(protocol_of, hostname, port) is Protocol.AUTO for hostname in shared)
+        sniff = any(protocol_of(read, hostname, port) is Protocol.AUTO for hostname in shared)
         each = read.ask(http_listener, port, sniff)
         found[each.name] = each
     for hostname in hostnames:

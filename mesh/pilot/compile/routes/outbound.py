@@ -105,7 +105,7 @@ def _other_hosts(read: Reader, client: Client) -> Iterator[Host]:
     default = read.mesh.default_virtual_service_export_to
     for rule in read.sidecar_rules():
         hosts = [full(each, rule.namespace) for each in rule.spec.hosts]
-        unknown_ones = [each for each in hosts if not read.ask(sees, client.namespace, each)]
+        unknown_ones = [each for each in hosts if not sees(read, client.namespace, each)]
         if not unknown_ones or not rule.spec.http or not exported(rule, default, client.namespace):
             continue
         ruled = read.ask(routes_of, rule.key, Place(client, HTTP_PORT))
@@ -116,7 +116,7 @@ def _other_hosts(read: Reader, client: Client) -> Iterator[Host]:
 
 def sniffed(read: Reader, client: Client, hostname: str, port: int) -> Resource | None:
     """The routes of one service whose protocol is found out: its own address leads here, so any host fits."""
-    if not read.ask(sees, client.namespace, hostname):
+    if not sees(read, client.namespace, hostname):
         return None
     found = read.ask(service_host, client, hostname, port)
     if found is None:

@@ -96,6 +96,12 @@ class AdsServer:
         except wire.BadMessage as error:
             log.warning("stream refused", peer=context.peer(), reason=str(error))
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except Exception as error:
+            self.sessions.metrics.internal_errors.inc()
+            log.exception("stream failed", **(describe(session) if session else {"peer": context.peer()}))
+            await context.abort(
+                grpc.StatusCode.INTERNAL, f"a fault of Pilot: {type(error).__name__}: {error}"
+            )
         finally:
             if writer is not None:
                 writer.cancel()

@@ -4,6 +4,7 @@ from typing import Any
 
 import grpc.aio  # type: ignore[import-untyped]
 import pytest
+from envoy.config.core.v3 import base_pb2
 from envoy.service.discovery.v3 import discovery_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import (  # type: ignore[import-untyped]
@@ -13,6 +14,7 @@ from grpc_reflection.v1alpha import (  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh.model import Proxy
 from mesh.pilot.ads import wire
 from mesh.pilot.ads.messages import Response
 from mesh.pilot.ads.server import SERVICE, AdsServer, PortTaken
@@ -20,7 +22,7 @@ from mesh.pilot.ads.sessions import Sessions
 from mesh.pilot.metrics import Metrics
 from mesh.pilot.types import CDS, Resource
 from tests.pilot.ads.pilot import pilot
-from tests.pilot.ads.world import StaticCompiler, world
+from tests.pilot.ads.world import StaticCompiler, World, world
 
 pytestmark = pytest.mark.behaviour("X1")
 
@@ -97,6 +99,25 @@ async def test_bytes_that_are_no_message_are_refused() -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await first_answer(b"\xff\xff\xff")
     assert "not a DeltaDiscoveryRequest" in caught.value.details()
+
+
+async def test_a_fault_in_compiling_ends_the_stream_and_is_counted() -> None:
+    class Faulty(StaticCompiler):
+        def all(self, snapshot: World, proxy: Proxy, type_url: str) -> dict[str, Resource]:
+            raise ZeroDivisionError("too small")
+
+    async with pilot(world()) as p, grpc.aio.insecure_channel(f"127.0.0.1:{p.port}") as channel:
+        p.sessions.compiler = Faulty()
+        call = channel.stream_stream(f"/{SERVICE}/DeltaAggregatedResources")()
+        node = base_pb2.Node(id="sidecar~1~a.b~c")
+        request = discovery_pb2.DeltaDiscoveryRequest(type_url=CDS, node=node)
+        await call.write(request.SerializeToString())
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call.read()
+        assert caught.value.code() is grpc.StatusCode.INTERNAL
+        assert caught.value.details() == "a fault of Pilot: ZeroDivisionError: too small"
+        assert b"pilot_total_xds_internal_errors_total 1.0" in p.sessions.metrics.exposition()
+        assert len(p.sessions) == 0
 
 
 async def first_answer(raw: bytes) -> object:

@@ -140,7 +140,7 @@ def visibility(draft: Draft) -> None:
     for hostname, service in sorted(draft.tables.get(SERVICE, {}).items()):
         for namespace in exported(draft, service):
             (public if namespace == "*" else private.setdefault(namespace, [])).append(str(hostname))
-    draft.put(PUBLIC, ONLY, tuple(public))
+    draft.put(PUBLIC, ONLY, tuple(public) or None)
     draft.replace(PRIVATE, {namespace: tuple(names) for namespace, names in private.items()})
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from pocketkube.embedded import EmbeddedCluster
 
@@ -23,6 +22,16 @@ pytestmark = pytest.mark.behaviour("H1")
 KUBECTL = Path(sys.executable).with_name("kubectl")
 TIMEOUT = "--timeout=30s"
 
+ANSWERS = """
+import socket, time
+while True:
+    try:
+        socket.create_connection(("127.0.0.1", 8000)).close()
+        break
+    except OSError:
+        time.sleep(0.02)
+"""
+"""Run in a Pod: ends when something there listens on port 8000."""
 WEB = """
     apiVersion: apps/v1
     kind: Deployment
@@ -597,18 +606,13 @@ def test_cp_there_and_back(shell: Kubectl) -> None:
     assert (shell.folder / "back").read_text() == "dear Pod\n"
 
 
-def test_port_forward(kubectl: Kubectl) -> None:
-    serve = ["python3", "-m", "http.server", "--directory", "/tmp", "8000"]
-    kubectl("run", "server", "--image=pocketkube/tools", "--", *serve)
-    kubectl("wait", "--for=condition=Ready", "pod/server", TIMEOUT)
-    with kubectl.begin("port-forward", "pod/server", ":8000") as forward:
-        assert forward.stdout
-        found = re.search(r"127\.0\.0\.1:(\d+) -> 8000", forward.stdout.readline())
-        assert found
-        with requests.Session() as session:
-            session.trust_env = False
-            assert "Directory listing" in session.get(f"http://127.0.0.1:{found[1]}/", timeout=10).text
-        forward.terminate()
+def test_a_port_of_a_pod_through_the_api_server(kubectl: Kubectl) -> None:
+    kubectl.sleeper(
+        "server", "echo hello > /data/index.html; exec python3 -m http.server --directory /data 8000"
+    )
+    path = f"/api/v1/namespaces/{kubectl.namespace}/pods/server:8000/proxy/"
+    kubectl("exec", "server", "--", "python3", "-c", ANSWERS)
+    assert kubectl("get", "--raw", path) == "hello\n"
 
 
 # wait

@@ -19,8 +19,8 @@ from pocketkube.controllers.cluster import Cluster
 from pocketkube.controllers.controller import Controller, run_controllers
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
-MOMENT = 1e-6
-"""Long enough for everything that needs no time to have happened."""
+MOMENT = 0.5
+"""Long enough for everything to have happened: what the controllers wait to gather more is shorter."""
 NAMESPACE = "demo"
 
 

@@ -82,6 +82,22 @@ def test_a_key_comes_at_its_time_or_earlier_if_asked() -> None:
     run(play())
 
 
+def test_a_key_rests_and_gathers_meanwhile() -> None:
+    async def play() -> None:
+        loop = asyncio.get_running_loop()
+        queue: WorkQueue[str] = WorkQueue(rest=3)
+        queue.add("a")
+        await queue.get()
+        queue.done("a")
+        for _ in range(5):
+            queue.add("a")
+        queue.add("b")
+        assert (await queue.get(), loop.time()) == ("b", 0)
+        assert (await queue.get(), loop.time()) == ("a", 3)
+
+    run(play())
+
+
 def test_failures_wait_longer_and_longer() -> None:
     async def play() -> None:
         queue: WorkQueue[str] = WorkQueue(Backoff(1, 5))

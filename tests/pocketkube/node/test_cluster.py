@@ -114,9 +114,7 @@ def with_a_pod() -> tuple[EmbeddedCluster, list[int]]:
 
 def test_a_cluster_starts_is_found_and_leaves_nothing(home: Path) -> None:
     said: list[str] = []
-    began = time.monotonic()
     cluster = EmbeddedCluster.start(NAME, progress=said.append)
-    taken = time.monotonic() - began
     assert Client(cluster).ask("GET", "/version")["major"] == "1"
     assert EmbeddedCluster.find(NAME) is not None
     pids = [supervisor(cluster), *descendants(supervisor(cluster))]
@@ -124,7 +122,6 @@ def test_a_cluster_starts_is_found_and_leaves_nothing(home: Path) -> None:
     assert wait_gone(pids) == []
     assert not home.exists()
     assert EmbeddedCluster.find(NAME) is None
-    assert taken < 5
     assert said[-1] == "the API server answers"
 
 

@@ -153,6 +153,7 @@ class Platform:
         session.run_forever(timeout=timeout)
         result = ExecResult(session.read_stdout() or "", session.read_stderr() or "", session.returncode or 0)
         session.close()
+        session.sock.shutdown()  # after the server's own close frame `close` leaves the socket open
         return result
 
     def pilot(self, method: str, path: str, body: Any = None, *, timeout: float = 30.0) -> Any:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -606,12 +607,31 @@ def test_cp_there_and_back(shell: Kubectl) -> None:
     assert (shell.folder / "back").read_text() == "dear Pod\n"
 
 
-def test_a_port_of_a_pod_through_the_api_server(kubectl: Kubectl) -> None:
+def server(kubectl: Kubectl) -> None:
+    """A Pod `server` that answers on port 8000."""
     kubectl.sleeper(
         "server", "echo hello > /data/index.html; exec python3 -m http.server --directory /data 8000"
     )
-    path = f"/api/v1/namespaces/{kubectl.namespace}/pods/server:8000/proxy/"
     kubectl("exec", "server", "--", "python3", "-c", ANSWERS)
+
+
+def test_port_forward(kubectl: Kubectl) -> None:
+    server(kubectl)
+    with kubectl.begin("port-forward", "pod/server", ":8000") as forward:
+        assert forward.stdout
+        line = forward.stdout.readline()
+        found = re.search(r"127\.0\.0\.1:(\d+) -> 8000", line)
+        assert found, line
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        for _ in range(3):
+            with direct.open(f"http://127.0.0.1:{found[1]}/", timeout=10) as answer:
+                assert answer.read() == b"hello\n"
+        forward.terminate()
+
+
+def test_a_port_of_a_pod_through_the_api_server(kubectl: Kubectl) -> None:
+    server(kubectl)
+    path = f"/api/v1/namespaces/{kubectl.namespace}/pods/server:8000/proxy/"
     assert kubectl("get", "--raw", path) == "hello\n"
 
 

@@ -277,3 +277,57 @@ def test_the_older_endpoints_tell_ready_from_unready() -> None:
             assert [entry["ip"] for entry in subset["notReadyAddresses"]] == [address]
 
     run(play())
+
+
+OUTSIDE = {
+    "metadata": {"name": "outside"},
+    "subsets": [
+        {
+            "addresses": [{"ip": "198.18.250.2"}],
+            "notReadyAddresses": [{"ip": "198.18.250.3"}],
+            "ports": [{"name": "http", "port": 8080}],
+        }
+    ],
+}
+
+
+def mirrored(scene: Stage) -> dict[str, bool]:
+    return {
+        endpoint["addresses"][0]: endpoint["conditions"]["ready"]
+        for entry in slices(scene, "outside")
+        for endpoint in entry.get("endpoints") or []
+    }
+
+
+def test_endpoints_that_users_write_are_mirrored() -> None:
+    async def play() -> None:
+        async with stage() as scene:
+            await scene.create("services", service("outside", selector=None))
+            await scene.create("endpoints", OUTSIDE)
+            assert mirrored(scene) == {"198.18.250.2": True, "198.18.250.3": False}
+            assert slices(scene, "outside")[0]["ports"] == [{"name": "http", "protocol": "TCP", "port": 8080}]
+
+            changed = copy_of(scene.get("endpoints", "outside"))
+            changed["subsets"][0]["addresses"].append({"ip": "198.18.250.4"})
+            await scene.api.update("endpoints", changed)
+            await scene.settled()
+            assert mirrored(scene)["198.18.250.4"]
+
+            await scene.delete("endpoints", "outside")
+            assert slices(scene, "outside") == []
+
+    run(play())
+
+
+def test_endpoints_are_not_mirrored_when_nobody_wants_it() -> None:
+    async def play() -> None:
+        async with stage() as scene:
+            await scene.create("endpoints", OUTSIDE)
+            assert slices(scene, "outside") == []
+            await scene.create("services", service("outside", selector=None))
+            assert mirrored(scene)
+            mark = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+            await scene.patch("endpoints", "outside", {"metadata": {"labels": mark}})
+            assert slices(scene, "outside") == []
+
+    run(play())

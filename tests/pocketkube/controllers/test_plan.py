@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from pocketkube.api.objects import Obj
 from pocketkube.controllers.endpoints.backends import Port, Ports
-from pocketkube.controllers.endpoints.plan import LARGEST, Plan, made, plan, ports_in
+from pocketkube.controllers.endpoints.plan import LARGEST, Plan, head_of, made, plan, ports_in
 
 pytestmark = pytest.mark.behaviour("H1")
 
 SERVICE = {"metadata": {"name": "web", "namespace": "demo", "uid": "u"}, "spec": {"selector": {"app": "web"}}}
+HEAD = head_of(SERVICE)
 SETS = [(Port("http", "TCP", 80, ""),), (Port("http", "TCP", 81, ""),), ()]
 
 
@@ -52,20 +53,20 @@ layouts = st.dictionaries(
 def test_any_change_leads_to_what_is_wanted(
     before: dict[Ports, list[int]], after: dict[Ports, list[int]]
 ) -> None:
-    first = applied([], plan(SERVICE, [], {ports: of(numbers) for ports, numbers in before.items()}))
+    first = applied([], plan(HEAD, [], {ports: of(numbers) for ports, numbers in before.items()}))
     wanted = {ports: of(numbers) for ports, numbers in after.items()}
-    result = applied(first, plan(SERVICE, first, wanted))
+    result = applied(first, plan(HEAD, first, wanted))
     assert content(result) == sorted((ports, uid) for ports, found in wanted.items() for uid in found)
     assert all(len(entry["endpoints"]) <= LARGEST for entry in result)
     assert result
-    again = plan(SERVICE, result, wanted)
+    again = plan(HEAD, result, wanted)
     assert not (again.create or again.update or again.delete)
 
 
 def test_a_new_endpoint_touches_one_slice() -> None:
-    full = stored(made(SERVICE, SETS[0], [endpoint(n) for n in range(LARGEST)]), "full")
-    part = stored(made(SERVICE, SETS[0], [endpoint(n) for n in range(100, 120)]), "part")
-    steps = plan(SERVICE, [full, part], {SETS[0]: of(list(range(121)))})
+    full = stored(made(HEAD, SETS[0], [endpoint(n) for n in range(LARGEST)]), "full")
+    part = stored(made(HEAD, SETS[0], [endpoint(n) for n in range(100, 120)]), "part")
+    steps = plan(HEAD, [full, part], {SETS[0]: of(list(range(121)))})
     assert ([entry["metadata"]["name"] for entry in steps.update], steps.create, steps.delete) == (
         ["part"],
         [],
@@ -74,7 +75,7 @@ def test_a_new_endpoint_touches_one_slice() -> None:
 
 
 def test_one_empty_slice_is_left() -> None:
-    full = stored(made(SERVICE, SETS[0], [endpoint(n) for n in range(LARGEST)]), "full")
-    part = stored(made(SERVICE, SETS[0], [endpoint(100)]), "part")
-    result = applied([full, part], plan(SERVICE, [full, part], {}))
+    full = stored(made(HEAD, SETS[0], [endpoint(n) for n in range(LARGEST)]), "full")
+    part = stored(made(HEAD, SETS[0], [endpoint(100)]), "part")
+    result = applied([full, part], plan(HEAD, [full, part], {}))
     assert [entry["endpoints"] for entry in result] == [[]]

@@ -165,7 +165,7 @@ class Machine:
             if watch is None or watch.in_flight is not None:
                 continue
             if type_url in USERS and self._clusters_to_come():
-                self.holding |= bool(watch.pending)
+                self.holding |= bool(watch.pending) or watch.greeting_due
                 continue
             response = self._next(watch)
             if response is not None:

@@ -119,6 +119,17 @@ def test_routes_are_not_held_for_ever_by_endpoints_that_nobody_asks_for(sotw: bo
 
 
 @BOTH
+def test_that_there_are_no_listeners_is_said_after_the_clusters(sotw: bool) -> None:
+    envoy = Conversation(world(cds("a"), eds("a")), sotw=sotw)
+    envoy.asks("CDS")
+    assert envoy.asks("LDS") == []
+    assert envoy.machine.holding
+    envoy.acks("CDS")
+    envoy.asks("EDS", "a")
+    assert envoy.acks("EDS") == ["LDS"]
+
+
+@BOTH
 def test_nothing_is_held_when_nothing_is_due(sotw: bool) -> None:
     envoy = connected(one_service(), sotw=sotw)
     envoy.world_becomes(cds("a", "2"))

@@ -37,5 +37,6 @@ fi
 say "installing Python packages (about a minute the first time)"
 "$venv/bin/pip" install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]' \
   || fail "pip could not install the packages (see above)"
+"$venv/bin/python" -m compileall -q mesh fixtures  # Pods see the sources read-only and could not keep this
 touch "$venv/.ready"
 say "ready"

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pocketkube.api.objects import Obj
@@ -109,7 +109,7 @@ async def watch_bounds(scene: Stage, replicas: int, surge: int, unavailable: int
         assert len(ready) >= replicas - unavailable, "fewer Pods than maxUnavailable allows"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(replicas=st.integers(1, 12), surge=st.integers(0, 4), unavailable=st.integers(0, 4))
 def test_a_rolling_update_keeps_its_bounds(replicas: int, surge: int, unavailable: int) -> None:
     if not surge and not unavailable:

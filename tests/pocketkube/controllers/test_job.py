@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pocketkube.api.objects import Obj
@@ -237,6 +237,7 @@ def test_pods_belong_to_their_job() -> None:
     run(play())
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 60)))
 def test_indexes_as_text(numbers: set[int]) -> None:
     assert indexes.from_text(indexes.as_text(numbers)) == sorted(numbers)

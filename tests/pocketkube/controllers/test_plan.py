@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pocketkube.api.objects import Obj
@@ -49,6 +49,7 @@ layouts = st.dictionaries(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(before=layouts, after=layouts)
 def test_any_change_leads_to_what_is_wanted(
     before: dict[Ports, list[int]], after: dict[Ports, list[int]]

@@ -139,7 +139,9 @@ spec:
       - port: {number: 7070}
         loadBalancer: {simple: RANDOM}
   subsets:
-    - {name: v1, labels: {version: v1}, trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: user}}}}
+    - name: v1
+      labels: {version: v1}
+      trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: user}}}
     - name: v2
       labels: {version: v2}
       trafficPolicy:
@@ -158,7 +160,8 @@ spec:
   trafficPolicy:
     loadBalancer:
       consistentHash: {httpQueryParameterName: id}
-      localityLbSetting: {distribute: [{from: "pocket/*", to: {"pocket/pocket-a": 80, "pocket/pocket-b": 20}}]}
+      localityLbSetting:
+        distribute: [{from: "pocket/*", to: {"pocket/pocket-a": 80, "pocket/pocket-b": 20}}]
   subsets: [{name: direct, trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}}]
 ---
 kind: VirtualService
@@ -167,7 +170,9 @@ spec:
   hosts: [db]
   tcp:
     - match: [{destinationSubnets: [10.1.0.0/16], port: 3306}]
-      route: [{destination: {host: db, port: {number: 3306}}, weight: 80}, {destination: {host: head}, weight: 20}]
+      route:
+        - {destination: {host: db, port: {number: 3306}}, weight: 80}
+        - {destination: {host: head}, weight: 20}
 ---
 kind: VirtualService
 metadata: {name: stream}

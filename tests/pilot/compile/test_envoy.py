@@ -64,9 +64,7 @@ def bootstrap(resources: Iterable[Resource]) -> dict[str, Any]:
     }
 
 
-def fix_routes(
-    listener: listener_pb2.Listener, routes: dict[str, route_pb2.RouteConfiguration]
-) -> None:
+def fix_routes(listener: listener_pb2.Listener, routes: dict[str, route_pb2.RouteConfiguration]) -> None:
     """Put routes where a listener would ask for them."""
     for handler in (handler for chain in listener.filter_chains for handler in chain.filters):
         manager = http_connection_manager_pb2.HttpConnectionManager()

@@ -1,4 +1,4 @@
-"""X3: whatever changes, in whatever order: what is kept from earlier is what would be compiled from nothing."""
+"""X3: whatever changes, in whatever order, what is kept is what would be compiled from nothing."""
 
 from collections.abc import Callable
 from typing import Any

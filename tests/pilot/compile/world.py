@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from mesh.api.load import documents
 from mesh.api.meshconfig import MeshConfig
 from mesh.galley.store import ConfigStore
-from mesh.model import ObjectKey, Proxy, ProxyKind
+from mesh.model import Labels, ObjectKey, Proxy, ProxyKind, Service
 from mesh.model.sources import Changes
 from mesh.pilot.compile import Compiler
 from mesh.pilot.snapshot import Snapshot
@@ -78,6 +78,10 @@ class World:
             self._changes |= self.table.put_instances(host, instances(host, given, runs))
             for address, one in runs.items():
                 self._changes |= self.table.put_workload(address, one)
+
+    def put(self, one: Service) -> None:
+        """Set a service as it is; its instances stay."""
+        self._changes |= self.table.put_service(one.hostname, one)
 
     def remove_service(self, host: str) -> None:
         """Take a service away, and its instances."""
@@ -165,8 +169,6 @@ def sidecar(
 
 def gateway(address: str = "10.0.0.9", **labels: str) -> Proxy:
     """A gateway, the ingress gateway unless it has other labels."""
-    from mesh.model import Labels
-
     chosen = Labels(labels or {"istio": "ingressgateway"})
     return Proxy(ProxyKind.ROUTER, address, "istio-ingressgateway", "istio-system", labels=chosen)
 

@@ -62,8 +62,8 @@ def chain(mesh: MeshConfig, way: Way, name: str = "") -> listener_components_pb2
     result = FilterChain(name=name, filters=[proxy(mesh, way.clusters[0][0], way.clusters)])
     for subnet in way.subnets:
         result.filter_chain_match.prefix_ranges.append(cidr(subnet))
-    result.filter_chain_match.server_names.extend(way.server_names)
     if way.server_names:
+        result.filter_chain_match.server_names.extend(way.server_names)
         result.filter_chain_match.transport_protocol = "tls"
     return result
 

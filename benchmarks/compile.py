@@ -1,6 +1,7 @@
-"""Compile time of a mesh of many services: everything at first, then after one change; `python benchmarks/compile.py`.
+"""Compile time of a mesh of many services: everything at first, then after one change.
 
-Without network or Envoy: what Pilot computes between learning of a change and having the bytes.
+`python benchmarks/compile.py [SERVICES]`. Without network or Envoy: what Pilot computes between learning of
+a change and having the bytes.
 """
 
 import gc
@@ -35,9 +36,7 @@ class World:
         self.snapshot: Snapshot | None = None
         self.mesh = MeshConfig()
         self.compiler = Compiler()
-        self.proxies = [
-            Proxy(ProxyKind.SIDECAR, f"10.9.0.{i}", f"caller-{i}", f"ns-{i}") for i in range(2)
-        ]
+        self.proxies = [Proxy(ProxyKind.SIDECAR, f"10.9.0.{i}", f"caller-{i}", f"ns-{i}") for i in range(2)]
         for i in range(services):
             self.add(i)
 
@@ -45,7 +44,8 @@ class World:
         """Add one service with two instances."""
         name, namespace = f"service-{i}", f"ns-{i % NAMESPACES}"
         host = f"{name}.{namespace}.svc.cluster.local"
-        ports = (Port(80 if i % 2 else 8000 + i % 7, "http", Protocol.HTTP), Port(3306, "mysql", Protocol.MYSQL))
+        number = 80 if i % 2 else 8000 + i % 7
+        ports = (Port(number, "http", Protocol.HTTP), Port(3306, "mysql", Protocol.MYSQL))
         service = Service(
             host, name, namespace, ports, (f"10.2.{i // 250}.{i % 250}",),
             origin=ObjectKey("Service", namespace, name),

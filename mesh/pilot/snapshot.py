@@ -10,8 +10,8 @@ from typing import Any
 
 from mesh.api.meshconfig import MeshConfig
 from mesh.model import ObjectKey
-from mesh.model.sources import Changes, ConfigSource, Registry
-from mesh.pilot.tables import Draft, Key, Tables, differing, fill
+from mesh.model.sources import Changes
+from mesh.pilot.tables import Draft, Key, Objects, Services, Tables, differing, fill
 
 LOG_LENGTH = 64
 """How many snapshots back `changed_since` can tell."""
@@ -34,8 +34,8 @@ class Snapshot:
     def build(
         cls,
         previous: "Snapshot | None",
-        registry: Registry,
-        config: ConfigSource,
+        registry: Services,
+        config: Objects,
         mesh: MeshConfig,
         changes: Changes = NO_CHANGES,
         keys: frozenset[ObjectKey] | None = None,
@@ -57,7 +57,7 @@ class Snapshot:
         return cls(version, mesh, draft.tables, log)
 
     @classmethod
-    def _whole(cls, version: int, registry: Registry, config: ConfigSource, mesh: MeshConfig) -> "Snapshot":
+    def _whole(cls, version: int, registry: Services, config: Objects, mesh: MeshConfig) -> "Snapshot":
         draft = Draft({}, mesh)
         changes = Changes(
             frozenset(registry.services()), frozenset(registry.instances()), frozenset(registry.workloads())

@@ -5,13 +5,13 @@ so fine that a key changes only if what depends on it may. Looking up is `reader
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 from mesh.api.meshconfig import MeshConfig
 from mesh.api.networking import DestinationRule, VirtualService
 from mesh.api.networking.virtual_service import MESH_GATEWAY
-from mesh.model import ConfigObject, Instance, ObjectKey, Service
-from mesh.model.sources import Changes, ConfigSource, Registry
+from mesh.model import ConfigObject, Instance, ObjectKey, Service, Workload
+from mesh.model.sources import Changes
 from mesh.pilot.hosts import full, is_wildcard
 
 Key = tuple[str, Hashable]
@@ -36,6 +36,26 @@ LABELS_USED = "labels-used"  # () -> keys of the labels by which rules choose ca
 
 ONLY: Hashable = ()
 """The key of tables with one entry."""
+
+
+class Services(Protocol):
+    """As much of a registry as is read."""
+
+    def services(self) -> Mapping[str, Service]:
+        """All services by host name."""
+
+    def instances(self) -> Mapping[tuple[str, int], tuple[Instance, ...]]:
+        """The instances of each service port."""
+
+    def workloads(self) -> Mapping[str, Workload]:
+        """All workloads by address."""
+
+
+class Objects(Protocol):
+    """As much of a source of configuration as is read."""
+
+    def objects(self) -> Mapping[ObjectKey, ConfigObject]:
+        """All objects in force."""
 
 
 class Draft:
@@ -77,7 +97,7 @@ class Draft:
 
 
 def fill(
-    draft: Draft, registry: Registry, config: ConfigSource, changes: Changes, keys: frozenset[ObjectKey]
+    draft: Draft, registry: Services, config: Objects, changes: Changes, keys: frozenset[ObjectKey]
 ) -> None:
     """Bring a draft up to date with the sources, as far as `changes` and `keys` say."""
     services(draft, registry.services(), changes.services)
@@ -94,7 +114,7 @@ def fill(
             INDEXES[kind](draft, sorted(every, key=age))
 
 
-def differing(draft: Draft, config: ConfigSource) -> frozenset[ObjectKey]:
+def differing(draft: Draft, config: Objects) -> frozenset[ObjectKey]:
     """The objects that are not what the draft has; each is one value for as long as it does not change."""
     now = config.objects()
     before: Mapping[Hashable, Any] = draft.tables.get(OBJECT, {})

@@ -25,7 +25,7 @@ PROXIES = (
 )
 
 
-def put_service(name: str, port: int, protocol: str, instances: list[str], headless: bool) -> Step:
+def put_service(name: str, port: int, protocol: str, instances: list[int], headless: bool) -> Step:
     at = ", ".join(
         f"{{address: 10.0.0.{n}, labels: {{version: v{n % 2 + 1}}}, locality: r/z{n % 3}}}" for n in instances
     )

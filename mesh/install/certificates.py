@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -43,13 +44,15 @@ class ServingCertificate:
         )
 
     def good(self, *, now: datetime | None = None) -> bool:
-        """Whether it can be read and will be valid for another month."""
+        """Whether its parts belong together and it will be valid for another month."""
         try:
-            end = x509.load_pem_x509_certificate(self.certificate).not_valid_after_utc
-            serialization.load_pem_private_key(self.key, None)
-        except ValueError:
+            leaf = x509.load_pem_x509_certificate(self.certificate)
+            leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(self.root))
+            key = serialization.load_pem_private_key(self.key, None)
+        except (ValueError, TypeError, InvalidSignature):
             return False
-        return end - (now or datetime.now(UTC)) > MARGIN
+        left = leaf.not_valid_after_utc - (now or datetime.now(UTC))
+        return key.public_key() == leaf.public_key() and left > MARGIN
 
 
 def named(text: str) -> x509.Name:

@@ -4,7 +4,15 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 
 _DURATION = re.compile(r"^(?:\d+(?:\.\d+)?(?:h|ms|us|ns|m|s))+$")
@@ -19,6 +27,8 @@ _UNITS: dict[str, Decimal | int] = {
 }
 _RE2_LACKS = re.compile(r"\(\?(?:=|!|<=|<!|>)|\\[1-9]|\(\?P=|[*+?}]\+")
 LARGEST_PORT = 65535
+LARGEST_COUNT = 2**32 - 1  # Envoy counts in 32 bits
+LONGEST = 315_576_000_000  # seconds: protobuf's limit
 
 
 class Model(BaseModel):
@@ -31,10 +41,22 @@ class Model(BaseModel):
 
 def seconds(value: Any) -> float:
     """Seconds of a duration as Istio writes it: `5s`, `1.5s`, `1h30m`, `200ms`."""
-    if isinstance(value, float):  # a default, or a value that was read already
-        return value
     if not isinstance(value, str) or not _DURATION.match(value):
         raise ValueError(f"{value!r} is not a duration; write a number and a unit, like 5s, 200ms or 1m30s")
+    found = _sum(value)
+    if found > LONGEST:
+        raise ValueError(f"{value!r} is longer than a duration may be ({LONGEST} s)")
+    return found
+
+
+def positive(value: float) -> float:
+    """A duration of at least a millisecond, as Envoy's timers need it."""
+    if value < 0.001:
+        raise ValueError(f"{value:g}s is too short; it must be at least 1ms")
+    return value
+
+
+def _sum(value: str) -> float:
     return float(sum(Decimal(str(number)) * _UNITS[str(unit)] for number, unit in _PART.findall(value)))
 
 
@@ -85,8 +107,12 @@ Duration = Annotated[
     PlainSerializer(lambda value: f"{value:g}s"),
     WithJsonSchema({"type": "string", "description": "A duration: 5s, 200ms, 1m30s."}),
 ]
+PositiveDuration = Annotated[Duration, AfterValidator(positive)]
+Whole = Annotated[int, Field(strict=True)]
+Count = Annotated[int, Field(strict=True, ge=0, le=LARGEST_COUNT)]
+Percentage = Annotated[int, Field(strict=True, ge=0, le=100)]
 Regex = Annotated[str, BeforeValidator(lambda value: regex(value) if isinstance(value, str) else value)]
-Port = Annotated[int, BeforeValidator(lambda value: port(value) if type(value) is int else value)]
+Port = Annotated[Whole, BeforeValidator(lambda value: port(value) if type(value) is int else value)]
 Host = Annotated[str, BeforeValidator(lambda value: host(value) if isinstance(value, str) else value)]
 HeaderName = Annotated[
     str, BeforeValidator(lambda value: header_name(value) if isinstance(value, str) else value)

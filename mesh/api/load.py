@@ -31,7 +31,7 @@ def load_yaml(text: str, *, file: str = "<text>", namespace: str = "default") ->
 
 def documents(text: str, file: str) -> Iterator[tuple[dict[str, Any], int]]:
     """Each document with the line on which it starts; lists are taken apart."""
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         while loader.check_node():
             node = loader.get_node()
@@ -44,6 +44,22 @@ def documents(text: str, file: str) -> Iterator[tuple[dict[str, Any], int]]:
         ) from None
     finally:
         loader.dispose()
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node; `YAMLError` names the key that stands twice."""
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = key_node.value
+            if isinstance(key, str) and key in seen and key != "<<":
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key if isinstance(key, str) else id(key_node))
+        return super().construct_mapping(node, deep)
 
 
 def items(value: Any, line: int, file: str) -> Iterator[tuple[dict[str, Any], int]]:
@@ -62,5 +78,7 @@ def items(value: Any, line: int, file: str) -> Iterator[tuple[dict[str, Any], in
 
 def placed(document: dict[str, Any], namespace: str) -> dict[str, Any]:
     """The object in its namespace."""
-    metadata = document.get("metadata") or {}
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict):
+        return document
     return {**document, "metadata": {"namespace": namespace, **metadata}}

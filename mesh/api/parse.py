@@ -26,8 +26,8 @@ REMEDIES = {
 
 def parse_object(obj: Mapping[str, Any], *, origin: str = "") -> ConfigObject:
     """A Kubernetes object as typed configuration. Raises `ConfigError` with all of its problems."""
-    metadata = obj.get("metadata") or {}
-    key = ObjectKey(str(obj.get("kind", "")), metadata.get("namespace", ""), str(metadata.get("name", "")))
+    metadata = metadata_of(obj, origin)
+    key = ObjectKey(str(obj.get("kind", "")), str(metadata.get("namespace", "")), str(metadata["name"]))
     kind, version = kind_of(obj, key, origin)
     spec = parse_spec(kind, obj.get("spec"), key, origin=origin)
     return ConfigObject(
@@ -42,6 +42,30 @@ def parse_object(obj: Mapping[str, Any], *, origin: str = "") -> ConfigObject:
         labels=Labels(metadata.get("labels")),
         annotations=dict(metadata.get("annotations") or {}),
     )
+
+
+def metadata_of(obj: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
+    """The metadata of an object; `ConfigError` unless it has the form and the name that every object has."""
+    metadata = obj.get("metadata")
+    kind = str(obj.get("kind", ""))
+    if not isinstance(metadata, Mapping):
+        key = ObjectKey(kind, "", "")
+        raise ConfigError(
+            [Problem(key, "metadata", f"is {metadata!r}", "write metadata: {name: ...}", origin)]
+        )
+    key = ObjectKey(kind, str(metadata.get("namespace", "")), str(metadata.get("name", "")))
+    problems = [
+        Problem(
+            key, f"metadata.{name}", f"is {metadata[name]!r}", "write a mapping of names to values", origin
+        )
+        for name in ("labels", "annotations")
+        if not isinstance(metadata.get(name) or {}, Mapping)
+    ]
+    if not metadata.get("name"):
+        problems.append(Problem(key, "metadata.name", "is missing", "every object needs a name", origin))
+    if problems:
+        raise ConfigError(problems)
+    return metadata
 
 
 def kind_of(obj: Mapping[str, Any], key: ObjectKey, origin: str) -> tuple[Kind, str]:

@@ -96,4 +96,4 @@ def _meaning(obj: ConfigObject) -> tuple[Any, ...]:
 def key_of(obj: Obj) -> ObjectKey:
     """The key of a Kubernetes object."""
     metadata = obj["metadata"]
-    return ObjectKey(obj["kind"], metadata.get("namespace", ""), metadata["name"])
+    return ObjectKey(obj.get("kind", ""), metadata.get("namespace", ""), metadata["name"])

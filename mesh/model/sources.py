@@ -5,7 +5,7 @@ change stays the same value, so that comparison by identity finds the difference
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,6 +20,16 @@ class Changes:
     services: frozenset[str] = field(default_factory=frozenset)
     instances: frozenset[tuple[str, int]] = field(default_factory=frozenset)
     workloads: frozenset[str] = field(default_factory=frozenset)
+
+    @classmethod
+    def together(cls, changes: "Iterable[Changes]") -> "Changes":
+        """All of them as one."""
+        every = tuple(changes)
+        return cls(
+            frozenset().union(*(each.services for each in every)),
+            frozenset().union(*(each.instances for each in every)),
+            frozenset().union(*(each.workloads for each in every)),
+        )
 
     def __or__(self, other: "Changes") -> "Changes":
         return Changes(

@@ -36,15 +36,24 @@ def test_a_destination_rules_fields_are_read() -> None:
     assert policy.connection_pool.tcp.connect_timeout == 0.03
 
 
+POLICY = "  host: a\n  trafficPolicy: "
+HASH = POLICY + "{loadBalancer: {consistentHash: {useSourceIp: true, "
+
+
 @pytest.mark.behaviour("T4")
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
         ("  host: a\n  subsets: [{name: v1}, {name: v1}]", "v1 more than once"),
-        ("  host: a\n  trafficPolicy: {loadBalancer: {simple: ROUND_ROBBIN}}", "loadBalancer.simple"),
-        ("  host: a\n  trafficPolicy: {loadBalancer: {simple: RANDOM, consistentHash: {useSourceIp: true}}}",
+        (POLICY + "{loadBalancer: {simple: ROUND_ROBBIN}}", "loadBalancer.simple"),
+        (POLICY + "{loadBalancer: {simple: RANDOM, consistentHash: {useSourceIp: true}}}",
          "only one of simple, consistentHash"),
-        ("  host: a\n  trafficPolicy: {outlierDetection: {maxEjectionPercent: 101}}", "0-100"),
+        (POLICY + "{outlierDetection: {maxEjectionPercent: 101}}", "less than or equal to 100"),
+        (POLICY + "{connectionPool: {tcp: {maxConnections: 99999999999}}}", "less than or equal"),
+        (POLICY + "{connectionPool: {http: {maxRetries: -1}}}", "greater than or equal to 0"),
+        (POLICY + "{outlierDetection: {interval: 0s}}", "at least 1ms"),
+        (HASH + "maglev: {tableSize: 9}}}}",
+         "prime"),
         ("  subsets: []", "spec.host"),
     ],
 )  # fmt: skip
@@ -62,7 +71,7 @@ def test_a_gateways_fields_are_read() -> None:
   selector: {istio: ingressgateway}
   servers:
     - {port: {number: 80, name: http, protocol: HTTP}, hosts: ["weather/*.example.com"]}
-    - {port: {number: 443, name: https, protocol: HTTPS}, hosts: ["*"], tls: {mode: MUTUAL}}
+    - {port: {number: 443, name: https, protocol: HTTPS}, hosts: ["*"], tls: {mode: PASSTHROUGH}}
 """,
     )
     assert isinstance(gateway, Gateway)
@@ -76,6 +85,7 @@ def test_a_gateways_fields_are_read() -> None:
         ("[]", "at least one server"),
         ("[{port: {number: 80, name: http, protocol: HTTPX}, hosts: ['*']}]", "HTTPX"),
         ("[{port: {number: 443, name: x, protocol: HTTPS}, hosts: ['*']}]", "needs tls"),
+        ("[{port: {number: 443, protocol: HTTPS}, hosts: ['*'], tls: {mode: SIMPLE}}]", "credentialName"),
         ("[{port: {number: 80, name: x, protocol: HTTP}, hosts: ['a.*.b']}]", "wildcard"),
         ("[{port: {number: 80, name: x, protocol: HTTP}, hosts: ['*']},"
          " {port: {number: 81, name: x, protocol: HTTP}, hosts: ['*']}]", "each its own"),

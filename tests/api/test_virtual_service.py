@@ -110,6 +110,14 @@ def test_all_mistakes_are_told_at_once_with_their_paths() -> None:
          "spec.http[0]", "exactly one of"),
         ("spec: {hosts: [a], http: [{fault: {abort: {httpStatus: 700}}, route: [{destination: {host: a}}]}]}",
          "spec.http[0].fault.abort", "200-599"),
+        ("spec: {hosts: [a], http: [{route: [{destination: {host: a}}], timeout: 1.5}]}",
+         "spec.http[0].timeout", "like 5s"),
+        ("spec: {hosts: [a], http: [{route: [{destination: {host: a}}], timeout: 99999999999h}]}",
+         "spec.http[0].timeout", "longer than"),
+        ("spec: {hosts: [a], http: [{route: [{destination: {host: a}, weight: '9'}]}]}",
+         "spec.http[0].route[0].weight", "without quotes"),
+        ("spec: {hosts: [a], http: [{route: [{destination: {host: a}}], retries: {retryOn: 5xxx}}]}",
+         "spec.http[0].retries", "gateway-error"),
         ("spec: {hosts: [a]}", "spec", "must have a route"),
         ("spec: {hosts: ['*'], http: [{redirect: {uri: /}}]}", "spec", "only for gateways"),
         ("metadatum: 1", "spec", "beside metadata"),
@@ -134,3 +142,22 @@ def test_a_wrong_version_is_refused_with_those_that_there_are() -> None:
 def test_text_that_is_not_yaml_names_the_line() -> None:
     with pytest.raises(ConfigError, match="line 2"):
         load_yaml("a: b\n  c: [", file="rule.yaml")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        ("foo", "metadata: is 'foo'"),
+        ("{}", "metadata.name: is missing"),
+        ("{name: a, labels: b}", "metadata.labels"),
+    ],
+)
+def test_metadata_without_its_form_is_refused(metadata: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_yaml(f"apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {metadata}\nspec: {{}}")
+    assert words in str(caught.value)
+
+
+def test_a_key_that_stands_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'hosts' stands twice"):
+        load_yaml("kind: VirtualService\nspec:\n  hosts: [a]\n  hosts: [b]\n")

@@ -3,13 +3,27 @@
 Source: Istio's reference of networking.istio.io/v1 DestinationRule; every field is named as there.
 """
 
+import math
 from enum import StrEnum
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from mesh.api.base import Duration, HeaderName, Host, Model, at_most_one, exactly_one
+from mesh.api.base import (
+    Count,
+    Duration,
+    HeaderName,
+    Host,
+    Model,
+    Percentage,
+    Port,
+    PositiveDuration,
+    at_most_one,
+    exactly_one,
+)
 from mesh.api.networking.virtual_service import PortSelector
+
+LARGEST_TABLE = 5_000_011  # Envoy's limit for Maglev
 
 
 class SimpleLB(StrEnum):
@@ -34,13 +48,20 @@ class HTTPCookie(Model):
 class RingHash(Model):
     """Ring hash."""
 
-    minimum_ring_size: int = 1024
+    minimum_ring_size: Count = 1024
 
 
 class MagLev(Model):
     """Maglev."""
 
-    table_size: int = 65537
+    table_size: Count = 65537
+
+    @model_validator(mode="after")
+    def _prime(self) -> Self:
+        size = self.table_size
+        if not 2 <= size <= LARGEST_TABLE or any(size % each == 0 for each in range(2, math.isqrt(size) + 1)):
+            raise ValueError(f"tableSize is {size}; it must be a prime number up to {LARGEST_TABLE}")
+        return self
 
 
 class ConsistentHash(Model):
@@ -52,7 +73,7 @@ class ConsistentHash(Model):
     http_query_parameter_name: str | None = None
     ring_hash: RingHash | None = None
     maglev: MagLev | None = None
-    minimum_ring_size: int | None = None
+    minimum_ring_size: Count | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -120,7 +141,7 @@ class LoadBalancerSettings(Model):
 class TcpKeepalive(Model):
     """Keepalive probes of TCP."""
 
-    probes: int | None = None
+    probes: Count | None = None
     time: Duration | None = None
     interval: Duration | None = None
 
@@ -128,8 +149,8 @@ class TcpKeepalive(Model):
 class TCPSettings(Model):
     """Limits of connections."""
 
-    max_connections: int | None = None
-    connect_timeout: Duration | None = None
+    max_connections: Count | None = None
+    connect_timeout: PositiveDuration | None = None
     tcp_keepalive: TcpKeepalive | None = None
     max_connection_duration: Duration | None = None
     idle_timeout: Duration | None = None
@@ -138,14 +159,14 @@ class TCPSettings(Model):
 class HTTPSettings(Model):
     """Limits of requests."""
 
-    http1_max_pending_requests: int | None = None
-    http2_max_requests: int | None = None
-    max_requests_per_connection: int | None = None
-    max_retries: int | None = None
+    http1_max_pending_requests: Count | None = None
+    http2_max_requests: Count | None = None
+    max_requests_per_connection: Count | None = None
+    max_retries: Count | None = None
     idle_timeout: Duration | None = None
     h2_upgrade_policy: Literal["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"] | None = None
     use_client_protocol: bool | None = None
-    max_concurrent_streams: int | None = None
+    max_concurrent_streams: Count | None = None
 
 
 class ConnectionPoolSettings(Model):
@@ -159,22 +180,14 @@ class OutlierDetection(Model):
     """Instances that fail are left out for a time."""
 
     split_external_local_origin_errors: bool = False
-    consecutive_local_origin_failures: int | None = None
-    consecutive_gateway_errors: int | None = None
-    consecutive_5xx_errors: int | None = Field(None, alias="consecutive5xxErrors")
-    consecutive_errors: int | None = None  # the older name of consecutive5xxErrors
-    interval: Duration | None = None
-    base_ejection_time: Duration | None = None
-    max_ejection_percent: int | None = None
-    min_health_percent: int | None = None
-
-    @model_validator(mode="after")
-    def _ranges(self) -> Self:
-        for name in ("max_ejection_percent", "min_health_percent"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 100:
-                raise ValueError(f"{name} is {value}; it must be 0-100")
-        return self
+    consecutive_local_origin_failures: Count | None = None
+    consecutive_gateway_errors: Count | None = None
+    consecutive_5xx_errors: Count | None = Field(None, alias="consecutive5xxErrors")
+    consecutive_errors: Count | None = None  # the older name of consecutive5xxErrors
+    interval: PositiveDuration | None = None
+    base_ejection_time: PositiveDuration | None = None
+    max_ejection_percent: Percentage | None = None
+    min_health_percent: Percentage | None = None
 
 
 class ClientTLSSettings(Model):
@@ -204,7 +217,7 @@ class TunnelSettings(Model):
 
     protocol: Literal["CONNECT", "POST"] = "CONNECT"
     target_host: str
-    target_port: int
+    target_port: Port
 
 
 class ProxyProtocol(Model):
@@ -232,7 +245,7 @@ class RetryBudget(Model):
     """Retries as a share of the active requests."""
 
     percent: float | None = None
-    min_retry_concurrency: int | None = None
+    min_retry_concurrency: Count | None = None
 
 
 class TrafficPolicy(PolicyBase):

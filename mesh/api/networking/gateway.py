@@ -18,8 +18,8 @@ class ServerPort(Model):
 
     number: Port
     protocol: str
-    name: str
-    target_port: int | None = None
+    name: str = ""
+    target_port: Port | None = None
 
     @model_validator(mode="after")
     def _protocol(self) -> Self:
@@ -52,6 +52,15 @@ class ServerTLSSettings(Model):
     min_protocol_version: Literal["TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"] = "TLS_AUTO"
     max_protocol_version: Literal["TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"] = "TLS_AUTO"
     cipher_suites: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _certificate(self) -> Self:
+        own = self.mode in {"SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL"}
+        if own and not (
+            self.credential_name or self.credential_names or (self.server_certificate and self.private_key)
+        ):
+            raise ValueError(f"mode {self.mode} needs credentialName, or serverCertificate and privateKey")
+        return self
 
 
 class Server(Model):

@@ -7,10 +7,31 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from mesh.api.base import Duration, HeaderName, Host, Model, Port, Regex, at_most_one, exactly_one
+from mesh.api.base import (
+    Count,
+    Duration,
+    HeaderName,
+    Host,
+    Model,
+    Percentage,
+    Port,
+    PositiveDuration,
+    Regex,
+    Whole,
+    at_most_one,
+    exactly_one,
+)
 
 MESH_GATEWAY = "mesh"
 TOTAL_WEIGHT = 2**32 - 1
+# Envoy's conditions for retries of HTTP and gRPC (`x-envoy-retry-on`, `x-envoy-retry-grpc-on`).
+RETRY_ON = frozenset(
+    {
+        "5xx", "gateway-error", "reset", "reset-before-request", "connect-failure", "envoy-ratelimited",
+        "retriable-4xx", "refused-stream", "retriable-status-codes", "retriable-headers",
+        "http3-post-connect-failure", "cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable",
+    }
+)  # fmt: skip
 
 
 class StringMatch(Model):
@@ -105,7 +126,7 @@ class HTTPRouteDestination(Model):
     """A destination and its share of the requests."""
 
     destination: Destination
-    weight: int = 0
+    weight: Whole = 0
     headers: Headers | None = None
 
     @model_validator(mode="after")
@@ -145,7 +166,7 @@ class HTTPRedirect(Model):
     port: Port | None = None
     derive_port: Literal["FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT"] | None = None
     scheme: str | None = None
-    redirect_code: int = 301
+    redirect_code: Whole = 301
 
     @model_validator(mode="after")
     def _content(self) -> Self:
@@ -170,7 +191,7 @@ class HTTPBody(Model):
 class HTTPDirectResponse(Model):
     """An answer that the proxy gives itself."""
 
-    status: int
+    status: Whole
     body: HTTPBody | None = None
 
     @model_validator(mode="after")
@@ -183,7 +204,7 @@ class HTTPDirectResponse(Model):
 class HTTPRetry(Model):
     """How often, when and for how long a failed request is tried again."""
 
-    attempts: int = 0
+    attempts: Count = 0
     per_try_timeout: Duration | None = None
     retry_on: str = ""
     retry_remote_localities: bool | None = None
@@ -191,24 +212,25 @@ class HTTPRetry(Model):
     backoff: Duration | None = None
 
     @model_validator(mode="after")
-    def _attempts(self) -> Self:
-        if self.attempts < 0:
-            raise ValueError(f"attempts is {self.attempts}; it must not be negative")
+    def _conditions(self) -> Self:
+        for word in filter(None, (part.strip() for part in self.retry_on.split(","))):
+            if word not in RETRY_ON and not (word.isdecimal() and 100 <= int(word) < 600):
+                raise ValueError(f"retryOn has {word!r}; use {', '.join(sorted(RETRY_ON))}, or status codes")
         return self
 
 
 class Delay(Model):
     """Requests are held back for `fixedDelay`."""
 
-    fixed_delay: Duration
+    fixed_delay: PositiveDuration
     percentage: Percent | None = None
-    percent: int | None = None
+    percent: Percentage | None = None
 
 
 class Abort(Model):
     """Requests are answered with an error."""
 
-    http_status: int | None = None
+    http_status: Whole | None = None
     grpc_status: str | None = None
     http2_error: str | None = None
     percentage: Percent | None = None
@@ -275,7 +297,7 @@ class HTTPRoute(Model):
     fault: HTTPFaultInjection | None = None
     mirror: Destination | None = None
     mirrors: tuple[HTTPMirrorPolicy, ...] = ()
-    mirror_percent: int | None = None
+    mirror_percent: Percentage | None = None
     mirror_percentage: Percent | None = None
     cors_policy: CorsPolicy | None = None
     headers: Headers | None = None
@@ -315,7 +337,7 @@ class RouteDestination(Model):
     """A destination and its share of the connections."""
 
     destination: Destination
-    weight: int = 0
+    weight: Whole = 0
 
 
 class TCPRoute(Model):

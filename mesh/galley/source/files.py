@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mesh.api.errors import ConfigError
 from mesh.api.load import documents, placed
+from mesh.api.parse import metadata_of
 from mesh.galley.store import Changed, ConfigStore, key_of
 from mesh.model import ConfigObject, ObjectKey
 
@@ -24,7 +25,7 @@ class FileSource:
         self._namespace = namespace
         self._store = ConfigStore()
         self._versions = count(1)
-        self._stamps: dict[Path, float] = {}
+        self._stamps: dict[Path, int] = {}
         self._keys: dict[Path, frozenset[ObjectKey]] = {}
         self.problems: dict[Path, ConfigError] = {}
         self.synced = asyncio.Event()
@@ -38,7 +39,7 @@ class FileSource:
 
     def read(self) -> None:
         """Read what has changed since the last time."""
-        stamps = {path: path.stat().st_mtime_ns for path in self._files()}
+        stamps = {path: stamp for path in self._files() if (stamp := changed_at(path)) is not None}
         for path in [*self._stamps.keys() - stamps.keys()]:
             self._forget(path, frozenset())
         for path, stamp in stamps.items():
@@ -71,6 +72,8 @@ class FileSource:
     def _read(self, path: Path) -> None:
         try:
             objects = [placed(obj, self._namespace) for obj, _ in documents(path.read_text(), str(path))]
+            for obj in objects:
+                metadata_of(obj, str(path))
         except ConfigError as error:
             self.problems[path] = error
             return
@@ -84,3 +87,11 @@ class FileSource:
         for key in self._keys.get(path, frozenset()) - kept:
             self._store.remove(key)
         self._keys[path] = kept
+
+
+def changed_at(path: Path) -> int | None:
+    """When a file was changed, in nanoseconds; None if it is gone by now."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None

@@ -83,10 +83,7 @@ class KubernetesRegistry:
         return Reflector(self._client, PATHS[kind], replace=replace, change=change)
 
     def _tell(self, changes: Iterable[Changes]) -> None:
-        together = Changes()
-        for each in changes:
-            together = together | each
-        self._table.tell(together)
+        self._table.tell(Changes.together(changes))
 
     def _take(self, event: str, obj: Obj) -> Changes:
         if event == "DELETED":

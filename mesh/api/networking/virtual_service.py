@@ -29,7 +29,8 @@ RETRY_ON = frozenset(
     {
         "5xx", "gateway-error", "reset", "reset-before-request", "connect-failure", "envoy-ratelimited",
         "retriable-4xx", "refused-stream", "retriable-status-codes", "retriable-headers",
-        "http3-post-connect-failure", "cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable",
+        "http3-post-connect-failure", "cancelled", "deadline-exceeded", "internal", "resource-exhausted",
+        "unavailable",
     }
 )  # fmt: skip
 

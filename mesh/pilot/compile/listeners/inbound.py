@@ -15,7 +15,7 @@ from mesh.pilot.compile.listeners.shared import (
     http_inspector,
     original_destination,
     patience,
-    plain_http,
+    sorted_out,
 )
 from mesh.pilot.compile.messages import flag, socket_address
 from mesh.pilot.compile.routes.outbound import default_route
@@ -60,12 +60,12 @@ def rest(read: Reader) -> listener_components_pb2.FilterChain:
 
 def chains(read: Reader, inbound: Inbound) -> list[listener_components_pb2.FilterChain]:
     """The chains of one port of the workload."""
-    found = []
-    if inbound.protocol is Protocol.AUTO:
-        found.append(plain_http(chain(read, inbound, http_filter(read, inbound))))
-    elif inbound.protocol.is_http:
+    if inbound.protocol.is_http:
         return [chain(read, inbound, http_filter(read, inbound))]
-    return [*found, chain(read, inbound, tcp.to(read.mesh, names.inbound(inbound.port)))]
+    rest = chain(read, inbound, tcp.to(read.mesh, names.inbound(inbound.port)))
+    if inbound.protocol is Protocol.AUTO:
+        return sorted_out(chain(read, inbound, http_filter(read, inbound)), [rest])
+    return [rest]
 
 
 def chain(

@@ -17,7 +17,7 @@ from mesh.pilot.compile.listeners.shared import (
     finished,
     http_inspector,
     patience,
-    plain_http,
+    sorted_out,
     tls_inspector,
 )
 from mesh.pilot.compile.messages import flag, socket_address
@@ -123,7 +123,7 @@ def sniffing(
 ) -> None:
     """Handle what turns out to be HTTP by one chain, all else by the others."""
     listener.listener_filters.extend([tls_inspector(), http_inspector()])
-    listener.filter_chains.extend([plain_http(chain), *rest])
+    listener.filter_chains.extend(sorted_out(chain, rest))
     patience(listener, read.mesh)
 
 

@@ -73,6 +73,26 @@ def plain_http(chain: listener_components_pb2.FilterChain) -> listener_component
     return chain
 
 
+def sorted_out(http: FilterChain, rest: Iterable[FilterChain]) -> list[FilterChain]:
+    """HTTP in clear text to its chain, all else to the rest.
+
+    Envoy does not step back while it looks for a chain: once one asks for clear text, clear text that is not
+    HTTP finds only chains that ask for clear text too. So the rest is there twice.
+    """
+    rest = list(rest)
+    plain = [copy_of(each) for each in rest if not each.filter_chain_match.server_names]
+    for each in plain:
+        each.filter_chain_match.transport_protocol = "raw_buffer"
+    return [plain_http(http), *plain, *rest]
+
+
+def copy_of(chain: FilterChain) -> FilterChain:
+    """Another chain that is the same."""
+    result = FilterChain()
+    result.CopyFrom(chain)
+    return result
+
+
 def finished(
     listener: listener_pb2.Listener, *, origins: Iterable[ObjectKey] = (), routes: Iterable[str] = ()
 ) -> Resource:

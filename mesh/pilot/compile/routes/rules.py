@@ -117,9 +117,13 @@ def forward(
 
 
 def time_out(action: route_components_pb2.RouteAction, timeout: float | None) -> None:
-    """Set the timeout of whole requests: none unless the rule says so; gRPC callers may set their own."""
+    """Set the timeout of whole requests; without one, gRPC callers may still set their own by their header.
+
+    The limit for that header is not set beside a timeout: Envoy would pass over the timeout.
+    """
     action.timeout.CopyFrom(seconds(timeout or 0))
-    action.max_stream_duration.grpc_timeout_header_max.CopyFrom(seconds(timeout) if timeout else Duration())
+    if not timeout:
+        action.max_stream_duration.grpc_timeout_header_max.CopyFrom(Duration())
 
 
 def rewrite(action: route_components_pb2.RouteAction, http: HTTPRoute) -> None:

@@ -21,6 +21,7 @@ class Admin:
 
     def __init__(self, port: int) -> None:
         self.port = port
+        self._started = False
 
     async def unready(self) -> str:
         """Why Envoy cannot be used yet; empty once its first configuration is in force.
@@ -29,12 +30,16 @@ class Admin:
         """
         if (await fetch(self.port, "/ready")).status != 200:
             return "Envoy is not live yet"
+        if self._started:  # never undone, and probes come every second: look-ups in the statistics cost CPU
+            return ""
         found = await self.stats(f"^({'|'.join(STARTED)})$")
-        return next((why for name, why in STARTED.items() if not found.get(name)), "")
+        why = next((why for name, why in STARTED.items() if not found.get(name)), "")
+        self._started = not why
+        return why
 
     async def warming(self) -> dict[str, int]:
         """How many clusters and listeners have been accepted but are not in use yet."""
-        found = await self.stats(WARMING)
+        found = await self.stats(WARMING, kind="Gauges")
         return {
             "clusters": found.get("cluster_manager.warming_clusters", 0),
             "listeners": found.get("listener_manager.total_listeners_warming", 0),
@@ -42,7 +47,8 @@ class Admin:
 
     async def connections(self) -> int:
         """Connections that callers hold to Envoy, those of probes and scrapers left out."""
-        return sum(value for name, value in (await self.stats(CONNECTIONS)).items() if not _OWN.match(name))
+        found = await self.stats(CONNECTIONS, kind="Gauges")
+        return sum(value for name, value in found.items() if not _OWN.match(name))
 
     async def drain(self) -> None:
         """Ask callers to go elsewhere (GOAWAY, `Connection: close`) while still serving them."""
@@ -52,8 +58,8 @@ class Admin:
         """Envoy's metrics."""
         return await fetch(self.port, "/stats/prometheus")
 
-    async def stats(self, pattern: str) -> dict[str, int]:
-        """Counters and gauges whose names match a regular expression."""
-        answer = await fetch(self.port, f"/stats?format=json&filter={pattern}")
+    async def stats(self, pattern: str, *, kind: str = "All") -> dict[str, int]:
+        """Counters and gauges whose names match a regular expression; one kind alone is found much faster."""
+        answer = await fetch(self.port, f"/stats?format=json&type={kind}&filter={pattern}")
         entries = json.loads(answer.body)["stats"]
         return {entry["name"]: int(entry["value"]) for entry in entries if "value" in entry}

@@ -18,6 +18,10 @@ POLL = 0.05
 PATIENCE = 3.0  # seconds for Envoy to end when asked, before it is killed
 
 
+class ProxyProblem(Exception):
+    """The proxy cannot be run in this Pod."""
+
+
 class Proxy:
     """The proxy of this Pod.
 
@@ -52,7 +56,7 @@ class Proxy:
         """Serve until Envoy ends, by itself or because this container is asked to."""
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._leaving.set)
-        server = await serve("0.0.0.0", self.settings.status_port, self.status.answer)
+        server = await self._serve()
         envoy = await asyncio.create_subprocess_exec(*self.command(self.write_bootstrap()))
         adopt(envoy.pid)
         try:
@@ -61,6 +65,16 @@ class Proxy:
             server.close()
             if envoy.returncode is None:
                 await end(envoy)
+
+    async def _serve(self) -> asyncio.Server:
+        port = self.settings.status_port
+        try:
+            return await serve("0.0.0.0", port, self.status.answer)
+        except OSError as error:
+            raise ProxyProblem(
+                f"port {port}, where the agent answers, cannot be used: {error.strerror}; free it,"
+                " or choose another by the annotation status.sidecar.istio.io/port"
+            ) from None
 
     async def _watch(self, envoy: asyncio.subprocess.Process) -> int:
         ended = asyncio.ensure_future(envoy.wait())

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -298,6 +299,19 @@ async def leaves_when_told(folder: Path) -> Any:
 
 def test_a_job_ends_its_sidecar(tmp_path: Path) -> None:
     assert run(leaves_when_told, tmp_path) == ["leaving\n", 0]
+
+
+async def finds_its_port_taken(folder: Path) -> Any:
+    with socket.create_server(("0.0.0.0", 15020)):
+        async with agent(folder, 1) as running:
+            return [await running.ended(), running.log.read_text()]
+
+
+def test_a_port_that_is_taken_is_named_with_the_remedy(tmp_path: Path) -> None:
+    code, log = run(finds_its_port_taken, tmp_path)
+    assert code == 1
+    assert "port 15020, where the agent answers, cannot be used" in log
+    assert "status.sidecar.istio.io/port" in log and log.count("\n") == 1
 
 
 async def has_metrics(folder: Path) -> Any:

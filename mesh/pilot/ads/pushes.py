@@ -87,6 +87,7 @@ class Pushes:
             self.failure = f"{type(error).__name__}: {error}"
             self.sessions.metrics.internal_errors.inc()
             log.exception("snapshot failed", causes=sorted(map(str, causes)))
+            self.sessions.notice.give()
             return
         self.failure = None
         self._causes.clear()

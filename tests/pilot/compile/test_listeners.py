@@ -71,8 +71,11 @@ def test_an_unknown_protocol_is_found_out_from_the_first_bytes() -> None:
     assert [each["name"] for each in found["listener_filters"]] == [
         "envoy.filters.listener.tls_inspector", "envoy.filters.listener.http_inspector",
     ]  # fmt: skip
-    http, tcp = found["filter_chains"]
+    http, plain, tcp = found["filter_chains"]
     assert http["filter_chain_match"]["application_protocols"] == ["http/1.0", "http/1.1", "h2c"]
+    assert http["filter_chain_match"]["transport_protocol"] == "raw_buffer"
+    assert plain["filter_chain_match"] == {"transport_protocol": "raw_buffer"}, "or Envoy finds no chain"
+    assert plain["filters"] == tcp["filters"]
     assert http["filters"][0]["typed_config"]["rds"]["route_config_name"] == f"a.default.{DOMAIN}:9000"
     assert tcp["filters"][0]["typed_config"]["cluster"] == f"outbound|9000||a.default.{DOMAIN}"
     assert "filter_chain_match" not in tcp
@@ -93,7 +96,7 @@ def test_headless_http_is_on_the_ports_listener() -> None:
 
 def test_headless_of_unknown_protocol_makes_the_ports_listener_look_first() -> None:
     found = World(service("a", 6000, "", "")).listener(sidecar(), "0.0.0.0_6000")
-    assert [name for _, name in chains(found)] == [HCM, TCP]
+    assert [name for _, name in chains(found)] == [HCM, TCP, TCP]
     assert handler(found, 1)["cluster"] == "PassthroughCluster"
 
 

@@ -301,7 +301,7 @@ def test_faults(edge: Edge) -> None:
     assert edge.get("/abort").status_code == 451
     began = time.monotonic()
     assert edge.get("/delay").status_code == 200
-    assert time.monotonic() - began >= 0.3
+    assert time.monotonic() - began >= 0.25  # Envoy counts from when its loop last woke
 
 
 def test_timeout(edge: Edge) -> None:

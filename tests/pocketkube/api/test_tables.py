@@ -74,10 +74,8 @@ def container(ready: bool = False, restarts: int = 0, **state: Any) -> Obj:
     return {"ready": ready, "restartCount": restarts, "state": state}
 
 
-PULLING, ERROR = (
-    {"waiting": {"reason": "ImagePullBackOff"}},
-    {"terminated": {"exitCode": 1, "reason": "Error"}},
-)
+PULLING: Obj = {"waiting": {"reason": "ImagePullBackOff"}}
+ERROR: Obj = {"terminated": {"exitCode": 1, "reason": "Error"}}
 PODS: list[tuple[Obj, Obj, tuple[str, str]]] = [
     ({"containerStatuses": [container(ready=True, running={})], "phase": "Running"}, {}, ("1/1", "Running")),
     (

@@ -191,7 +191,7 @@ def test_only_ports_of_unknown_protocol_are_looked_at() -> None:
         + service("b", 3306, "mysql", "10.1.0.8", "{address: 10.0.0.1}")
     )
     found = world.listener(sidecar(), "virtualInbound")
-    assert [name for _, name in chains(found)] == [TCP, TCP, HCM, TCP, TCP]
+    assert [name for _, name in chains(found)] == [TCP, TCP, HCM, TCP, TCP, TCP]
     inspector = found["listener_filters"][1]
     assert inspector["filter_disabled"] == {"destination_port_range": {"start": 3306, "end": 3307}}
 

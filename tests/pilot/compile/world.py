@@ -180,7 +180,7 @@ def plain(resource: Resource) -> Any:
 
 
 def _numbers(value: Any) -> Any:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: _numbers(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_numbers(each) for each in value]

@@ -1,0 +1,125 @@
+"""References that lead nowhere: rules that name hosts, subsets, ports or gateways which do not exist.
+
+And what is not served yet. Nothing of this is refused (the other half may be on its way); people shall know.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mesh.api.networking import DestinationRule, Gateway, VirtualService
+from mesh.api.networking.virtual_service import MESH_GATEWAY, Destination
+from mesh.model import ConfigObject, ObjectKey, Service
+from mesh.pilot import tables
+from mesh.pilot.hosts import covers, full, is_wildcard
+from mesh.pilot.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that a rule asks for and that is not there."""
+
+    object: ObjectKey
+    path: str
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.object}: {self.path}: {self.message}; {self.remedy}"
+
+
+def problems(snapshot: Snapshot) -> list[Problem]:
+    """All problems of a snapshot, by object."""
+    objects = sorted(snapshot.table(tables.OBJECT).values(), key=lambda each: each.key)
+    return [problem for each in objects for problem in of_object(snapshot, each)]
+
+
+def of_object(snapshot: Snapshot, rule: ConfigObject) -> Iterator[Problem]:
+    """The problems of one object."""
+    match rule.spec:
+        case VirtualService():
+            yield from of_gateways(snapshot, rule)
+            for path, destination in destinations(rule.spec):
+                yield from of_destination(snapshot, rule, path, destination)
+        case DestinationRule():
+            yield from of_host(snapshot, rule)
+        case Gateway():
+            yield from of_servers(rule)
+
+
+def of_gateways(snapshot: Snapshot, rule: ConfigObject) -> Iterator[Problem]:
+    """Gateways that a VirtualService names and that do not exist."""
+    for index, name in enumerate(tables.gateways_of(rule)):
+        if name == MESH_GATEWAY:
+            continue
+        namespace, _, short = name.partition("/")
+        if snapshot.get(tables.OBJECT, ObjectKey("Gateway", namespace, short)) is None:
+            path = f"spec.gateways[{index}]"
+            yield Problem(rule.key, path, f"there is no Gateway {name}", "apply it, or name another")
+
+
+def destinations(spec: VirtualService) -> Iterator[tuple[str, Destination]]:
+    """Every destination of a VirtualService, with its path."""
+    for i, http in enumerate(spec.http):
+        for j, each in enumerate(http.route):
+            yield f"spec.http[{i}].route[{j}].destination", each.destination
+        if http.mirror is not None:
+            yield f"spec.http[{i}].mirror", http.mirror
+        for j, mirror in enumerate(http.mirrors):
+            yield f"spec.http[{i}].mirrors[{j}].destination", mirror.destination
+    for kind, routes in (("tls", spec.tls), ("tcp", spec.tcp)):
+        for i, route in enumerate(routes):
+            for j, to in enumerate(route.route):
+                yield f"spec.{kind}[{i}].route[{j}].destination", to.destination
+
+
+def of_destination(
+    snapshot: Snapshot, rule: ConfigObject, path: str, destination: Destination
+) -> Iterator[Problem]:
+    """A destination whose service, port or subset does not exist: requests to it are answered with 503."""
+    host = full(destination.host, rule.namespace)
+    service: Service | None = snapshot.get(tables.SERVICE, host)
+    if service is None:
+        yield Problem(rule.key, f"{path}.host", f"there is no service {host}", dotted(destination.host, rule))
+        return
+    port = destination.port.number if destination.port else None
+    if port is not None and service.port(port) is None:
+        known = ", ".join(str(each.number) for each in service.ports)
+        yield Problem(rule.key, f"{path}.port.number", f"{host} has no port {port}", f"use one of {known}")
+    if destination.subset and destination.subset not in subsets(snapshot, host):
+        found = ", ".join(sorted(subsets(snapshot, host))) or "none"
+        message = f"no DestinationRule names a subset {destination.subset!r} of {host} (there are: {found})"
+        yield Problem(rule.key, f"{path}.subset", message, "add it to the subsets of a DestinationRule")
+
+
+def dotted(host: str, rule: ConfigObject) -> str:
+    """What to do about a host that is unknown."""
+    if "." in host and not host.endswith(".svc.cluster.local"):
+        return "a name with a dot is taken as it is: write name.namespace.svc.cluster.local"
+    return f"create the Service, or write its full name if it is not in namespace {rule.namespace}"
+
+
+def subsets(snapshot: Snapshot, host: str) -> frozenset[str]:
+    """The subsets that any DestinationRule names for a host."""
+    rules = (each for each in snapshot.table(tables.OBJECT).values() if each.key.kind == "DestinationRule")
+    return frozenset(
+        subset.name
+        for each in rules
+        if covers(full(each.spec.host, each.namespace), host)
+        for subset in each.spec.subsets
+    )
+
+
+def of_host(snapshot: Snapshot, rule: ConfigObject) -> Iterator[Problem]:
+    """A DestinationRule for nothing."""
+    host = full(rule.spec.host, rule.namespace)
+    if not is_wildcard(host) and snapshot.get(tables.SERVICE, host) is None:
+        yield Problem(rule.key, "spec.host", f"there is no service {host}", dotted(rule.spec.host, rule))
+
+
+def of_servers(rule: ConfigObject) -> Iterator[Problem]:
+    """Servers whose TLS would end at the gateway."""
+    for index, server in enumerate(rule.spec.servers):
+        mode = server.tls.mode if server.tls else ""
+        if mode not in {"", "PASSTHROUGH"} and not server.tls.https_redirect:
+            path = f"spec.servers[{index}].tls.mode"
+            yield Problem(rule.key, path, f"{mode} is not served yet", "use PASSTHROUGH, or HTTP without TLS")

@@ -29,16 +29,24 @@ class PushFigures:
 
 
 def scale_to(platform: Platform, proxies: int, *, patience: float = 60.0) -> None:
-    """Add replicas of forecast v1 until so many proxies are connected and in sync."""
-    have = len(platform.pilot("GET", "/debug/syncz"))
+    """Add replicas of forecast v1 until so many sidecars are in sync."""
+    have = ready(platform)
     scale = platform.get(SCALE)
     scale["spec"]["replicas"] += max(0, proxies - have)
     platform.request("PUT", SCALE, scale)
     deadline = time.monotonic() + patience
-    while len(platform.pilot("GET", "/debug/syncz")) < proxies:
+    while ready(platform) < proxies:
         if time.monotonic() > deadline:
             raise RuntimeError(f"there are not {proxies} proxies after {patience:g} s")
         time.sleep(0.1)
+
+
+def ready(platform: Platform) -> int:
+    """How many sidecars have routes."""
+    proxies = platform.pilot("GET", "/debug/syncz")
+    return sum(
+        p["kind"] == "sidecar" and p["types"].get("RDS", {}).get("status") == "SYNCED" for p in proxies
+    )
 
 
 def measure(platform: Platform, *, rounds: int = 50) -> PushFigures:

@@ -56,15 +56,13 @@ def test_pilot_killed_under_traffic_fails_no_request(weather: Weather, echo: Non
         load.responses.check(all_ok())
 
 
-def test_the_container_killed_in_place_is_restarted_and_fails_no_request(
-    weather: Weather, echo: None
-) -> None:
+def test_a_pilot_that_ends_is_restarted_in_place_and_fails_no_request(weather: Weather, echo: None) -> None:
     mesh = weather.mesh
     proxies = set(mesh.pilot.proxies())
     pilot = mesh.pod("istio-system", app="istio-pilot")
     with ExitStack() as stack:
         loads = start_all(weather, stack)
-        mesh.api.exec(pilot.namespace, pilot.name, "discovery", ["sh", "-c", "kill -9 1"])
+        mesh.api.exec(pilot.namespace, pilot.name, "discovery", ["sh", "-c", "kill 1"])
         eventually(lambda: restarts(pilot.refresh().item) == 1, 30)
         eventually(lambda: set(mesh.pilot.proxies()) >= proxies, 60, retry_on=GONE)
         mesh.apply(weather.rule("all-v1"))

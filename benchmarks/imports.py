@@ -12,7 +12,7 @@ PROGRAMS = {
     "pilot-discovery": "mesh.pilot.main mesh.pilot.pilot mesh.pilot.compile mesh.pilot.ads.server"
     " mesh.galley.source.kubernetes mesh.registry.kubernetes kubernetes.aio.client",
     "sidecar-injector": "mesh.injector.main",
-    "weather frontend": "weather.main weather.frontend",
+    "weather frontend": "weather.main weather.services weather.serve",
     "pocketkube": "pocketkube.main pocketkube.assembly",
     "meshctl status": "mesh.cli.main mesh.cli.status kubernetes",
 }

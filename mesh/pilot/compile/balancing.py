@@ -27,12 +27,16 @@ POLICIES = {
 def balance(
     cluster: cluster_pb2.Cluster, settings: LoadBalancerSettings | None, locality: LocalityLbSetting | None
 ) -> None:
-    """Set how a cluster picks hosts."""
+    """Set how a cluster picks hosts.
+
+    Places count by weight only where a distribution says so: Envoy picks the place first, in turn, so that
+    neither random nor least request would be what it says.
+    """
     simple = (settings.simple if settings else None) or DEFAULT
     if simple is SimpleLB.PASSTHROUGH or cluster.type == Cluster.ORIGINAL_DST:
         pass_through(cluster)
         return
-    if locality is not None:
+    if locality is not None and locality.distribute:
         cluster.common_lb_config.locality_weighted_lb_config.SetInParent()
     if settings is not None and settings.consistent_hash is not None:
         consistent(cluster, settings.consistent_hash)

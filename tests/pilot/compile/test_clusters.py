@@ -63,7 +63,6 @@ def test_a_plain_cluster() -> None:
             "eds_cluster_config": {"service_name": NAME, "eds_config": {"ads": {}}},
             "connect_timeout": "10s",
             "lb_policy": "LEAST_REQUEST",
-            "common_lb_config": {"locality_weighted_lb_config": {}},
         },
     )
     assert found["circuit_breakers"]["thresholds"][0]["max_connections"] == 4294967295
@@ -113,6 +112,14 @@ def test_balancer(policy: str, wanted: object) -> None:
     contains(found, wanted)
     if wanted == {}:
         assert "lb_policy" not in found
+
+
+@pytest.mark.behaviour("W4")
+def test_places_are_weighed_only_where_they_are_distributed() -> None:
+    assert "common_lb_config" not in World().cluster(sidecar(), NAME)
+    to = "{from: '*', to: {eu/*: 70, us/*: 30}}"
+    found = cluster(f"loadBalancer: {{localityLbSetting: {{distribute: [{to}]}}}}")
+    assert "locality_weighted_lb_config" in found["common_lb_config"]
 
 
 def test_the_callers_choice_needs_no_endpoints() -> None:

@@ -18,7 +18,7 @@ app = typer.Typer(
 )
 
 PodArgument = Annotated[
-    str, typer.Argument(metavar="POD[.NAMESPACE]", help="The Pod, or the start of its name.")
+    str, typer.Argument(metavar="POD[.NAMESPACE]", help="The Pod, the start of its name, or deploy/NAME.")
 ]
 NamespaceFlag = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="The Pod's namespace.")]
 
@@ -129,7 +129,7 @@ def envoy(
 
 def find_pod(platform: Platform, wanted: str, namespace: str) -> tuple[str, str]:
     """Name and namespace of the one Pod with a proxy that `name`, `name.namespace` or a start of it means."""
-    name, _, place = wanted.partition(".")
+    name, _, place = wanted.rpartition("/")[2].partition(".")
     place = namespace or place
     proxied = [
         pod["metadata"]

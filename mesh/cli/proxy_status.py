@@ -41,8 +41,10 @@ def proxy_status(
 
 
 def matches(proxy: dict[str, Any], wanted: str) -> bool:
-    """Whether a proxy is meant by `name` or `name.namespace`; an empty wish means all."""
-    return not wanted or proxy["proxy"] == wanted or proxy["proxy"].rpartition(".")[0] == wanted
+    """Whether a proxy is meant by the start of its name, `name.namespace` or `deploy/NAME`; empty means all."""
+    name, _, namespace = wanted.rpartition("/")[2].partition(".")
+    own, _, place = proxy["proxy"].rpartition(".")
+    return own.startswith(name) and namespace in {"", place}
 
 
 def row_of(proxy: dict[str, Any]) -> list[str]:

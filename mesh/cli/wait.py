@@ -61,7 +61,8 @@ def wait(
     if output is Output.JSON:
         print_json(answer)
     if answer["state"] != "in-force":
-        raise NotInForce(f"{target.kind} {namespace}/{name}: {explain(answer)}", remedy=remedy_of(answer))
+        named, words = f"{target.kind} {namespace}/{name}", explain(answer)
+        raise NotInForce(words if words.startswith(named) else f"{named}: {words}", remedy=remedy_of(answer))
     if output is Output.TABLE:
         count = len(answer["proxies"])
         print(f"{target.kind} {namespace}/{name} is in force at {count} prox{'y' if count == 1 else 'ies'}"

@@ -41,7 +41,7 @@ def proxy_status(
 
 
 def matches(proxy: dict[str, Any], wanted: str) -> bool:
-    """Whether a proxy is meant by the start of its name, `name.namespace` or `deploy/NAME`; empty means all."""
+    """Whether the start of a name, `name.namespace` or `deploy/NAME` means a proxy; empty means all."""
     name, _, namespace = wanted.rpartition("/")[2].partition(".")
     own, _, place = proxy["proxy"].rpartition(".")
     return own.startswith(name) and namespace in {"", place}

@@ -51,7 +51,7 @@ def test_an_unknown_image_names_the_known_ones_and_the_remedy(weather: Weather) 
     metadata = {"name": "mystery", "namespace": "weather"}
     with pytest.raises(NotReady, match=r"ImagePull.*nobody/knows:1.*meshwright/weather:0.1.0"):
         weather.mesh.apply(
-            {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}, timeout=8
+            {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}, timeout=3
         )
 
 

@@ -11,8 +11,11 @@ from typing import NamedTuple
 
 import pytest
 
+from pocketkube.embedded import EmbeddedCluster
 from pytest_mesh import eventually
+from pytest_mesh.clusters import Cluster, choose
 from pytest_mesh.clusters.embedded import sweep
+from pytest_mesh.kube import Api, Obj
 
 pytestmark = pytest.mark.behaviour("H1")
 NAME = "test-leftovers"
@@ -139,9 +142,40 @@ def test_when_the_supervisor_is_killed_only_the_state_folder_is_left(
     assert (home / NAME).is_dir()
 
 
-def test_the_next_run_clears_what_a_crash_has_left(home: Path) -> None:
-    stale = home / NAME
-    stale.mkdir(parents=True)
-    (stale / "supervisor.json").write_text('{"pid": 999999, "ready": true}')
+@pytest.fixture
+def stale(home: Path) -> Path:
+    """What a crash has left: a state folder whose supervisor is no more."""
+    folder = home / NAME
+    folder.mkdir(parents=True)
+    (folder / "supervisor.json").write_text('{"pid": 999999, "ready": true}')
+    return folder
+
+
+def test_the_next_run_clears_what_a_crash_has_left(stale: Path) -> None:
     sweep()
     assert not stale.exists()
+
+
+def test_a_kept_cluster_starts_over_a_crashed_one_is_used_again_and_runs_beside_others(stale: Path) -> None:
+    first = choose("embedded", name=NAME, keep=True)
+    try:
+        other = choose("embedded", name=f"{NAME}-2")
+        try:
+            again = choose("embedded", name=NAME, keep=True)
+            assert again.kubeconfig == first.kubeconfig
+            assert [len(nodes_of(cluster)) for cluster in (again, other)] == [2, 2]
+            again.stop()
+        finally:
+            other.stop()
+        assert len(nodes_of(first)) == 2, "a kept cluster goes on"
+    finally:
+        EmbeddedCluster.remove(NAME)
+    assert not stale.exists()
+
+
+def nodes_of(cluster: Cluster) -> list[Obj]:
+    api = Api(cluster.kubeconfig)
+    try:
+        return api.items("Node")
+    finally:
+        api.close()

@@ -17,12 +17,8 @@ def bare_pod(name: str, namespace: str = "weather", **spec: Any) -> Obj:
     metadata: Obj = {"name": name, "namespace": namespace, "labels": spec.pop("labels", {})}
     metadata["annotations"] = spec.pop("annotations", {})
     container = {"name": "app", "image": "meshwright/weather:0.1.0", "args": ["advertisement"]}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": metadata,
-        "spec": {"containers": [container], **spec},
-    }
+    spec = {"containers": [container], "terminationGracePeriodSeconds": 1, **spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
 def containers_of(mesh: Mesh, pod: Obj) -> list[str]:

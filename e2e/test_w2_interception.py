@@ -22,9 +22,13 @@ COUNT = 40
 
 @pytest.fixture(scope="module")
 def victims(weather: Weather) -> Iterator[Mesh]:
-    """An echo server and a second client, whose port 81 is excluded: their Envoys may be damaged."""
+    """An echo server, and a client for whom port 81 and a range of addresses are excluded."""
     mesh = weather.mesh
-    excluded = {"traffic.sidecar.istio.io/excludeOutboundPorts": "81"}
+    range_ = f"{weather.pod('advertisement').address}/32"
+    excluded = {
+        "traffic.sidecar.istio.io/excludeOutboundPorts": "81",
+        "traffic.sidecar.istio.io/excludeOutboundIPRanges": range_,
+    }
     items: list[Source] = [*another_client("victim", **excluded), ECHO]
     with mesh.undoing():
         written = [each for item in items for each in mesh.apply(item, wait=False)]
@@ -87,12 +91,16 @@ def test_without_its_listeners_a_pod_sends_nothing_but_what_is_excluded(
     pod = victims.pod("weather", app="victim")
     victim = PodClient(pod)
     victim.get(weather.forecast).check(all_ok())
-    victim.get("http://echo:81/").check(all_ok())
+    direct = f"http://{weather.pod('advertisement').address}:3003/ads"
+    excluded = ("http://echo:81/", direct)
+    for url in excluded:
+        victim.get(url).check(all_ok())
     pod.proxy.request("POST", "/drain_listeners")
     stopped = victim.get(weather.forecast, count=3, keep_alive=False)
     assert [response.status for response in stopped] == [0] * 3
     assert all("Connect" in response.error for response in stopped)
-    victim.get("http://echo:81/", count=3, keep_alive=False).check(all_ok())
+    for url in excluded:
+        victim.get(url, count=3, keep_alive=False).check(all_ok())
 
 
 def test_the_proxys_own_uid_is_not_intercepted(victims: Mesh, weather: Weather) -> None:

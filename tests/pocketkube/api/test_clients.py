@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,20 @@ watch: Any = kubernetes.watch
 pytestmark = pytest.mark.behaviour("H1")
 
 
+@contextmanager
+def opened(made: Any) -> Iterator[Any]:
+    """A client whose connections are closed at the end; it would leave them to the garbage collector."""
+    with made:
+        try:
+            yield made
+        finally:
+            made.rest_client.pool_manager.clear()
+
+
 @pytest.fixture
 def connection(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    made = config.new_client_from_config(str(served.kubeconfig))
-    with made:
+    with opened(config.new_client_from_config(str(served.kubeconfig))) as made:
         yield made
 
 
@@ -143,5 +153,5 @@ def test_in_cluster_tokens(served: Served, tmp_path: Path, monkeypatch: pytest.M
     environment = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(served.port)}
     made = client.Configuration()
     loader(str(token), str(served.ca), environ={**os.environ, **environment}).load_and_set(made)
-    with client.ApiClient(made) as connection:
+    with opened(client.ApiClient(made)) as connection:
         assert client.CoreV1Api(connection).list_namespace().items

@@ -15,6 +15,7 @@ import pytest
 
 from pocketkube.api.rest import spdy
 from tests.pocketkube.api.rig import Served, pod
+from tests.pocketkube.api.test_clients import opened
 
 pytestmark = pytest.mark.behaviour("H1")
 
@@ -109,7 +110,8 @@ def test_the_python_client_forwards(served: Served) -> None:
     kubernetes: Any = import_module("kubernetes")
     forward = import_module("kubernetes.stream").portforward
     namespace = open_pod(served)
-    with Shouter() as shouter, kubernetes.config.new_client_from_config(str(served.kubeconfig)) as connection:
+    made = kubernetes.config.new_client_from_config(str(served.kubeconfig))
+    with Shouter() as shouter, opened(made) as connection:
         core = kubernetes.client.CoreV1Api(connection)
         forwarded = forward(
             core.connect_get_namespaced_pod_portforward, "p", namespace, ports=str(shouter.port)
@@ -121,7 +123,7 @@ def test_the_python_client_forwards(served: Served) -> None:
             assert tunnel.recv(100) == b"HELLO"
 
 
-def opened(framing: spdy.Framing, stream: int, **headers: str) -> bytes:
+def syn_stream(framing: spdy.Framing, stream: int, **headers: str) -> bytes:
     """A SYN_STREAM frame as the other side sends it."""
     import struct
 
@@ -134,7 +136,7 @@ def opened(framing: spdy.Framing, stream: int, **headers: str) -> bytes:
 
 def test_frames_come_whole_however_they_are_cut() -> None:
     sender, receiver = spdy.Framing(), spdy.Framing()
-    sent = opened(sender, 1, streamtype="data", port="80") + spdy.data_frame(1, b"abc", finished=True)
+    sent = syn_stream(sender, 1, streamtype="data", port="80") + spdy.data_frame(1, b"abc", finished=True)
     sent += spdy.ping_frame(7) + spdy.reset_frame(1)
     frames = [frame for at in range(len(sent)) for frame in receiver.receive(sent[at : at + 1])]
     assert frames == [

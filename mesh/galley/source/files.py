@@ -1,34 +1,34 @@
 """Configuration from YAML files: for tests, and for a Pilot without a platform."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
 from mesh.api.errors import ConfigError
 from mesh.api.load import documents, placed
 from mesh.api.parse import metadata_of
-from mesh.galley.store import Changed, ConfigStore, key_of
-from mesh.model import ConfigObject, ObjectKey
+from mesh.galley.source.stored import StoredSource
+from mesh.galley.store import key_of
+from mesh.model import ObjectKey
 
 POLL = 0.2
 
 
-class FileSource:
+class FileSource(StoredSource):
     """A `ConfigSource` over files and folders of YAML; changed files are read again.
 
     A file that is no YAML is refused as a whole with its reason in `problems`, and what it held stays.
     """
 
     def __init__(self, paths: Iterable[Path], *, namespace: str = "default") -> None:
+        super().__init__()
         self._paths = tuple(paths)
         self._namespace = namespace
-        self._store = ConfigStore()
         self._versions = count(1)
         self._stamps: dict[Path, int] = {}
         self._keys: dict[Path, frozenset[ObjectKey]] = {}
         self.problems: dict[Path, ConfigError] = {}
-        self.synced = asyncio.Event()
 
     async def run(self) -> None:
         """Read the files, and again what changes, until cancelled."""
@@ -46,22 +46,6 @@ class FileSource:
             if self._stamps.get(path) != stamp:
                 self._read(path)
         self._stamps = dict(stamps)
-
-    def objects(self) -> Mapping[ObjectKey, ConfigObject]:
-        """All objects in force."""
-        return self._store.objects()
-
-    def seen(self, key: ObjectKey) -> str | None:
-        """The version last read of an object; None if no file has it."""
-        return self._store.seen(key)
-
-    def rejected(self, key: ObjectKey) -> ConfigError | None:
-        """Why the version last read is not in force."""
-        return self._store.rejected(key)
-
-    def subscribe(self, changed: Changed) -> None:
-        """Call `changed` after each change."""
-        self._store.subscribe(changed)
 
     def _files(self) -> list[Path]:
         files = [path for path in self._paths if path.is_file()]

@@ -1,26 +1,20 @@
 """Configuration from the Kubernetes API: every kind of `mesh.api.kinds`, listed and watched."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
-from mesh.api.errors import ConfigError
 from mesh.api.kinds import KINDS, Kind
-from mesh.galley.store import Changed, ConfigStore, key_of
-from mesh.model import ConfigObject, ObjectKey
+from mesh.galley.source.stored import StoredSource
+from mesh.galley.store import key_of
 from mesh.platform.reflector import Obj, Reflector
 
 
-class KubernetesSource:
+class KubernetesSource(StoredSource):
     """A `ConfigSource` over a `kubernetes.aio` client."""
 
     def __init__(self, client: Any) -> None:
+        super().__init__()
         self._client = client
-        self._store = ConfigStore()
-        self.synced = asyncio.Event()
-
-    def __repr__(self) -> str:
-        return f"<KubernetesSource {self._store!r}>"
 
     async def run(self) -> None:
         """List and watch all kinds until cancelled."""
@@ -31,22 +25,6 @@ class KubernetesSource:
             for reflector in reflectors:
                 await reflector.synced.wait()
             self.synced.set()
-
-    def objects(self) -> Mapping[ObjectKey, ConfigObject]:
-        """All objects in force."""
-        return self._store.objects()
-
-    def seen(self, key: ObjectKey) -> str | None:
-        """The resourceVersion last seen of an object; None if it does not exist."""
-        return self._store.seen(key)
-
-    def rejected(self, key: ObjectKey) -> ConfigError | None:
-        """Why the version last seen is not in force."""
-        return self._store.rejected(key)
-
-    def subscribe(self, changed: Changed) -> None:
-        """Call `changed` after each change."""
-        self._store.subscribe(changed)
 
     def _reflector(self, kind: Kind) -> Reflector:
         def replace(objects: list[Obj]) -> None:

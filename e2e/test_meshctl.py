@@ -11,6 +11,7 @@ import yaml
 
 import weather as demo
 from e2e.helpers import FORECAST, split
+from pytest_mesh import all_ok, versions
 from pytest_mesh.demo import Weather
 
 Run = subprocess.CompletedProcess[str]
@@ -79,6 +80,37 @@ def test_wait_returns_when_a_rule_is_in_force(weather: Weather, meshctl: Meshctl
     missing = meshctl("wait", "virtualservice/nothing", "-n", "weather", "--timeout", "1")
     assert missing.returncode == 1
     assert "nothing" in missing.stderr
+
+
+def kubectl(weather: Weather, *arguments: str) -> Run:
+    program = Path(sys.executable).with_name("kubectl")
+    command = [str(program), "--kubeconfig", str(weather.mesh.cluster.kubeconfig), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.behaviour("W5")
+def test_rules_that_kubectl_applies_are_in_force_when_meshctl_says_so(
+    weather: Weather, meshctl: Meshctl
+) -> None:
+    rule = str(weather.rule("all-v2"))
+    applied = kubectl(weather, "apply", "-f", rule)
+    assert applied.returncode == 0, applied.stderr
+    try:
+        assert meshctl("wait", "vs/forecast", "-n", "weather").returncode == 0
+        weather.client.get(weather.forecast, count=10).check(all_ok(), versions("v2"))
+    finally:
+        assert kubectl(weather, "delete", "-f", rule).returncode == 0
+        assert meshctl("wait", "vs/forecast", "-n", "weather", "--deleted").returncode == 0
+    weather.client.get(weather.forecast, count=60).check(all_ok(), versions("v1", "v2"))
+
+
+@pytest.mark.behaviour("W1")
+def test_kubectl_takes_every_manifest_and_rule_of_the_demo(weather: Weather) -> None:
+    manifests = kubectl(weather, "apply", "--dry-run=server", "-f", str(demo.MANIFESTS))
+    assert manifests.returncode == 0, manifests.stderr
+    for rule in sorted(demo.RULES.glob("*.yaml")):
+        result = kubectl(weather, "apply", "--dry-run=server", "-f", str(rule))
+        assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.behaviour("I1")

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from e2e.processes import alive, family
+
 Run = subprocess.CompletedProcess[str]
 Meshctl = Callable[..., Run]
 NAME = "test-verbs"
@@ -39,6 +41,10 @@ def meshctl(home: Path) -> Iterator[Meshctl]:
     run("down")
 
 
+def supervisor(home: Path) -> int:
+    return int(json.loads((home / NAME / "supervisor.json").read_text())["pid"])
+
+
 @pytest.mark.behaviour("W9", "H1")
 def test_demo_runs_is_reused_and_down_leaves_nothing(meshctl: Meshctl, home: Path) -> None:
     first = meshctl("demo", "--requests", "500")
@@ -49,16 +55,17 @@ def test_demo_runs_is_reused_and_down_leaves_nothing(meshctl: Meshctl, home: Pat
     (page,) = [line.split()[-1] for line in first.stdout.splitlines() if "Its page:" in line]
     assert "Who answered" in requests.get(page, timeout=20).text
 
-    pid = json.loads((home / NAME / "supervisor.json").read_text())["pid"]
+    pid = supervisor(home)
+    processes = family(pid)
     second = meshctl("demo", "--requests", "500")
     assert second.returncode == 0, second.stdout + second.stderr
     assert "runs already" in second.stderr
     assert page in second.stdout
-    assert json.loads((home / NAME / "supervisor.json").read_text())["pid"] == pid
+    assert supervisor(home) == pid
 
     assert meshctl("down").returncode == 0
     assert not home.exists()
-    assert not Path(f"/proc/{pid}").exists()
+    assert alive(processes) == []
     assert "nothing to do" in meshctl("down").stdout
 
 

@@ -27,6 +27,8 @@ def program(pid: int) -> str:
     words = [word for word in Path(f"/proc/{pid}/cmdline").read_text().split("\0") if word]
     if not words:
         return "kernel"
+    if "-c" in words:
+        return "pocketkube launcher"
     if "-m" in words:
         return words[words.index("-m") + 1]
     names = [Path(word).name for word in words if not word.startswith("-")]

@@ -93,6 +93,11 @@ def healthy_endpoints(weather: Weather, cluster: str = OUTBOUND) -> set[str]:
     return {address for address, health in endpoints.items() if health == "HEALTHY"}
 
 
+def with_proxy(mesh: Mesh) -> set[str]:
+    """The ready Pods that have a proxy, as Pilot names them; those on their way out do not count."""
+    return {pod.id for pod in mesh.pods() if pod.ready and "istio-proxy" in pod.containers}
+
+
 def nonces(mesh: Mesh) -> dict[str, dict[str, set[str]]]:
     """The nonces of what each proxy was sent, by type."""
     found: dict[str, dict[str, set[str]]] = {}

@@ -2,7 +2,8 @@
 
 import pytest
 
-from e2e.helpers import nonces, sent_since, split, virtual_service
+from e2e.helpers import nonces, sent_since, split, virtual_service, with_proxy
+from pytest_mesh import eventually
 from pytest_mesh.demo import Weather
 from pytest_mesh.kube import Obj, load
 from pytest_mesh.mesh import Mesh
@@ -12,9 +13,11 @@ pytestmark = pytest.mark.behaviour("X3")
 
 @pytest.fixture
 def settled(weather: Weather) -> Mesh:
-    """The mesh when nothing is on its way any more."""
-    weather.mesh.settle()
-    return weather.mesh
+    """The mesh when nothing is on its way any more, and nobody on the way out."""
+    mesh = weather.mesh
+    eventually(lambda: set(mesh.pilot.proxies()) == with_proxy(mesh), 30)
+    mesh.settle()
+    return mesh
 
 
 def sidecars(mesh: Mesh) -> set[str]:

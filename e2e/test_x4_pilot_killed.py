@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 import weather as demo
-from e2e.helpers import split
+from e2e.helpers import split, with_proxy
 from pytest_mesh import NotReady, all_ok, eventually, versions
 from pytest_mesh.demo import Weather
 from pytest_mesh.errors import ApiRefused
@@ -37,7 +37,7 @@ def start_all(weather: Weather, stack: ExitStack) -> list[Load]:
 
 def test_pilot_killed_under_traffic_fails_no_request(weather: Weather, echo: None) -> None:
     mesh, client = weather.mesh, weather.client
-    proxies = set(mesh.pilot.proxies())
+    proxies = with_proxy(mesh)
     pilot = mesh.pod("istio-system", app="istio-pilot")
     mesh.apply(split(v1=100))
     with ExitStack() as stack:
@@ -58,7 +58,7 @@ def test_pilot_killed_under_traffic_fails_no_request(weather: Weather, echo: Non
 
 def test_a_pilot_that_ends_is_restarted_in_place_and_fails_no_request(weather: Weather, echo: None) -> None:
     mesh = weather.mesh
-    proxies = set(mesh.pilot.proxies())
+    proxies = with_proxy(mesh)
     pilot = mesh.pod("istio-system", app="istio-pilot")
     with ExitStack() as stack:
         loads = start_all(weather, stack)

@@ -105,6 +105,14 @@ def test_rules_that_kubectl_applies_are_in_force_when_meshctl_says_so(
 
 
 @pytest.mark.behaviour("W1")
+def test_kubectl_goes_on_where_the_demo_was_deployed(weather: Weather) -> None:
+    again = kubectl(weather, "apply", "-f", str(demo.MANIFESTS), "-f", str(weather.rule("versions")))
+    assert again.returncode == 0
+    assert again.stderr == "", "kubectl must find what it noted itself"
+    assert {line.rsplit(" ", 1)[1] for line in again.stdout.splitlines()} == {"unchanged"}
+
+
+@pytest.mark.behaviour("W1")
 def test_kubectl_takes_every_manifest_and_rule_of_the_demo(weather: Weather) -> None:
     manifests = kubectl(weather, "apply", "--dry-run=server", "-f", str(demo.MANIFESTS))
     assert manifests.returncode == 0, manifests.stderr

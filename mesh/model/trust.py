@@ -1,0 +1,27 @@
+"""What the mesh trusts and what gateways show, as configuration carries it: PEM texts, not looked into."""
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+
+@dataclass(frozen=True, slots=True)
+class TrustBundle:
+    """The ConfigMap istio-trust: root certificates, the one that issues now first, and revocation lists."""
+
+    root_cert: str
+    crl: str = ""
+
+    @property
+    def digest(self) -> str:
+        """What names this very content: SHA-256, hexadecimal."""
+        return sha256(self.root_cert.encode() + b"\0" + self.crl.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A Secret that a gateway may show or check by: key and certificate chain, roots, revocation list."""
+
+    cert: str = ""
+    key: str = field(default="", repr=False)
+    ca_cert: str = ""
+    crl: str = ""

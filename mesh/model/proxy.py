@@ -14,6 +14,7 @@ class ProxyKind(StrEnum):
 
     SIDECAR = "sidecar"
     ROUTER = "router"  # a gateway
+    AGENT = "agent"  # the agent beside a proxy: it takes the trust bundle and nothing else
 
 
 @dataclass(frozen=True, slots=True)

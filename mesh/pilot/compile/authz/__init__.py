@@ -1,0 +1,30 @@
+"""AuthorizationPolicy as Envoy's filters: RBAC for ALLOW, DENY and AUDIT, external authorization for CUSTOM.
+
+`http_filters` and `tcp_filters` are what chains of filters take, in this order: CUSTOM, DENY, ALLOW.
+"""
+
+from envoy.config.listener.v3 import listener_components_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+
+from mesh.pilot.compile.authz.place import Place
+from mesh.pilot.reader import Reader
+from mesh.pilot.scope import Scope
+
+HttpFilter = http_connection_manager_pb2.HttpFilter
+Filter = listener_components_pb2.Filter
+
+__all__ = ["Place", "http_filters", "tcp_filters"]
+
+
+def http_filters(
+    read: Reader, scope: Scope, place: Place
+) -> tuple[http_connection_manager_pb2.HttpFilter, ...]:
+    """The HTTP filters that enforce the policies of a workload."""
+    del read, scope, place
+    return ()
+
+
+def tcp_filters(read: Reader, scope: Scope, place: Place) -> tuple[listener_components_pb2.Filter, ...]:
+    """The network filters that enforce the policies of a workload on connections that are not HTTP."""
+    del read, scope, place
+    return ()

@@ -28,6 +28,7 @@ class WatchGone(Exception):
 class Reflector:
     """Keeps a handler informed of all objects at `path` (such as `/api/v1/services`).
 
+    `selector` narrows them, as a query: `fieldSelector=metadata.name=istio-ca-root-cert`.
     `replace` gets all objects after each list, `change` each event (`ADDED`, `MODIFIED`, `DELETED`) after it.
     """
 
@@ -38,8 +39,10 @@ class Reflector:
         *,
         replace: Callable[[list[Obj]], None],
         change: Callable[[str, Obj], None],
+        selector: str = "",
     ) -> None:
         self._client = client
+        self._selector = selector
         self._path = path
         self._replace = replace
         self._change = change
@@ -71,7 +74,8 @@ class Reflector:
         await asyncio.sleep(pause)
 
     async def _list(self) -> str:
-        async with _answer(await self._get(self._path)) as answer:
+        query = f"?{self._selector}" if self._selector else ""
+        async with _answer(await self._get(self._path + query)) as answer:
             found = json.loads(await answer.read())
         # Items of a list do not repeat what the list says of all of them.
         common = {"apiVersion": found["apiVersion"], "kind": found["kind"].removesuffix("List")}
@@ -84,6 +88,7 @@ class Reflector:
         query = (
             f"watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={version}"
         )
+        query += f"&{self._selector}" if self._selector else ""
         async with _answer(await self._get(f"{self._path}?{query}")) as answer:
             async for line in lines(answer):
                 event = json.loads(line)

@@ -10,6 +10,7 @@ from mesh.api.crds import crds
 from mesh.galley.source.files import FileSource
 from mesh.galley.source.kubernetes import KubernetesSource
 from mesh.model import ObjectKey
+from tests import loops
 from tests.galley.test_store import rule
 from tests.live import client_of, running, until
 from tests.pocketkube.api.rig import Served
@@ -40,7 +41,7 @@ def test_objects_of_a_cluster_are_listed_watched_and_forgotten(served: Served) -
                 await asyncio.to_thread(served.run, served.api.delete(resource, "forecast", namespace))
                 await until(lambda: key not in source.objects(), "the end")
 
-    asyncio.run(test())
+    loops.run(test())
 
 
 def test_files_are_read_and_read_again(tmp_path: Path) -> None:

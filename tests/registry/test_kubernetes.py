@@ -8,6 +8,7 @@ import pytest
 from mesh.model import ObjectKey
 from mesh.model.sources import Changes
 from mesh.registry.kubernetes import KubernetesRegistry
+from tests import loops
 from tests.live import client_of, running, until
 from tests.pocketkube.api.rig import Served
 
@@ -54,7 +55,7 @@ def test_services_and_instances_follow_the_cluster(served: Served) -> None:
                 assert not registry.instances().get((host, 80))
                 assert registry.seen(ObjectKey("Service", namespace, "s")) is None
 
-    asyncio.run(test())
+    loops.run(test())
 
 
 def test_a_change_that_means_nothing_is_not_told(served: Served) -> None:
@@ -80,4 +81,4 @@ def test_a_change_that_means_nothing_is_not_told(served: Served) -> None:
                 assert registry.services()[host] is before
                 assert not [each for each in told if host in each.services]
 
-    asyncio.run(test())
+    loops.run(test())

@@ -1,11 +1,11 @@
 """Runs coroutine tests, each on an event loop of its own; serves an API for those that come from outside."""
 
-import asyncio
 import inspect
 from collections.abc import Iterator
 
 import pytest
 
+from tests import loops
 from tests.pocketkube.api.rig import Served
 
 
@@ -14,7 +14,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
-    asyncio.run(pyfuncitem.obj(**arguments))
+    loops.run(pyfuncitem.obj(**arguments))
     return True
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import ipaddress
 import itertools
 import json
@@ -29,6 +28,7 @@ from pocketkube.api.hooks import Output
 from pocketkube.api.objects import Obj
 from pocketkube.api.server import ApiServer
 from pocketkube.api.users import ADMIN
+from tests.loops import WatchedLoop
 
 T = TypeVar("T")
 TOKEN = "a-token-of-the-tests"
@@ -194,7 +194,7 @@ class Served:
         self.ca = folder / "ca.pem"
         self.headers = {"Authorization": f"Bearer {TOKEN}"}
         self.api: Api
-        self._loop = asyncio.new_event_loop()
+        self._loop = WatchedLoop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 
     def __enter__(self) -> Served:
@@ -247,8 +247,7 @@ class Served:
     async def _stop(self) -> None:
         await self._server.stop()
         await self.api.close()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.sleep(0)
+        await self._loop.all_closed()
 
     def _write_kubeconfig(self) -> None:
         cluster = {"server": self.url, "certificate-authority-data": self._certificate.bundle}

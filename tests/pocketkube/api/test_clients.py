@@ -1,6 +1,5 @@
 """The official Python clients against the served API: synchronous, asynchronous, dynamic."""
 
-import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import kubernetes.dynamic
 import pytest
 from kubernetes.client.exceptions import ApiException
 
+from tests import loops
 from tests.pocketkube.api.rig import Served, config_map, definition, deployment, pod, service
 
 client: Any = kubernetes.client
@@ -124,7 +124,7 @@ def test_logs_and_tokens(served: Served, connection: Any) -> None:
 
 def test_the_asynchronous_client(served: Served) -> None:
     namespace = served.namespace()
-    asyncio.run(_asynchronous(served, namespace))
+    loops.run(_asynchronous(served, namespace))
 
 
 async def _asynchronous(served: Served, namespace: str) -> None:

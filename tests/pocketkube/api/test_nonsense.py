@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pocketkube.api.builtin import BUILTIN
 from pocketkube.api.errors import ApiError
 from pocketkube.api.objects import Obj, copy_of
+from tests import loops
 from tests.pocketkube.api.rig import config_map, definition, deployment, new_api, pod, service
 
 pytestmark = pytest.mark.behaviour("H1")
@@ -89,11 +90,9 @@ JSON = st.recursive(
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_anything_anywhere(data: st.DataObject) -> None:
-    import asyncio
-
     resource, sample = data.draw(st.sampled_from(SAMPLES))
     path = data.draw(st.sampled_from(places(sample)))
-    asyncio.run(attempt(resource, put(sample, path, data.draw(JSON))))
+    loops.run(attempt(resource, put(sample, path, data.draw(JSON))))
 
 
 @pytest.mark.parametrize("kind", ["merge", "strategic", "json", "apply"])

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from pocketkube.network.relay import Network, Relay
+from tests import loops
 
 pytestmark = pytest.mark.behaviour("H1")
 
@@ -45,7 +46,7 @@ def test_a_half_closed_connection_still_brings_the_answer() -> None:
             writer.close()
             return answer
 
-    assert asyncio.run(scenario()) == b"noitseuq"
+    assert loops.run(scenario()) == b"noitseuq"
 
 
 def test_much_data_goes_through_a_slow_reader() -> None:
@@ -65,7 +66,7 @@ def test_much_data_goes_through_a_slow_reader() -> None:
             writer.close()
             return total
 
-    assert asyncio.run(scenario()) == amount
+    assert loops.run(scenario()) == amount
 
 
 def test_many_connections_at_once() -> None:
@@ -81,7 +82,7 @@ def test_many_connections_at_once() -> None:
         async with relayed(echo) as port:
             return await asyncio.gather(*(one(port, b"%d" % number) for number in range(200)))
 
-    assert asyncio.run(scenario()) == [str(number)[::-1].encode() for number in range(200)]
+    assert loops.run(scenario()) == [str(number)[::-1].encode() for number in range(200)]
 
 
 def test_where_nothing_listens_the_client_is_told() -> None:
@@ -97,7 +98,7 @@ def test_where_nothing_listens_the_client_is_told() -> None:
             writer.close()
             relay.shut_down()
 
-    assert asyncio.run(scenario()) in (b"", b"reset")
+    assert loops.run(scenario()) in (b"", b"reset")
 
 
 def test_a_taken_port_is_an_error() -> None:
@@ -108,7 +109,7 @@ def test_a_taken_port_is_an_error() -> None:
             await relay.listen(port, ("127.0.0.1", 1))
         relay.shut_down()
 
-    asyncio.run(scenario())
+    loops.run(scenario())
 
 
 def test_a_held_port_turns_clients_away_until_it_leads_somewhere() -> None:
@@ -138,4 +139,4 @@ def test_a_held_port_turns_clients_away_until_it_leads_somewhere() -> None:
         server.close()
         return answers
 
-    assert asyncio.run(scenario()) == [b"", b"noitseuq", b""]
+    assert loops.run(scenario()) == [b"", b"noitseuq", b""]

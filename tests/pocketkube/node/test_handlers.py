@@ -9,6 +9,7 @@ import pytest
 
 from pocketkube.node import handlers, probes
 from pocketkube.node.handlers import HandlerError, Target
+from tests import loops
 
 pytestmark = pytest.mark.behaviour("H1")
 
@@ -33,7 +34,7 @@ def answering(status: str, handler: Any) -> str | None:
             container = {"name": "main", "ports": [{"name": "web", "containerPort": port}]}
             return await probes.attempt(handler, Target("127.0.0.1", container, execute))
 
-    return asyncio.run(scenario())
+    return loops.run(scenario())
 
 
 HTTP = {"httpGet": {"path": "/healthz", "port": "web"}}
@@ -56,7 +57,7 @@ def test_failure(status: str, problem: str) -> None:
 
 
 def attempt(handler: dict[str, Any]) -> str | None:
-    return asyncio.run(probes.attempt(handler, Target("127.0.0.1", {"name": "main"}, execute)))
+    return loops.run(probes.attempt(handler, Target("127.0.0.1", {"name": "main"}, execute)))
 
 
 def test_nothing_listens() -> None:
@@ -79,7 +80,7 @@ def test_a_slow_handler_fails_in_time() -> None:
 
 def test_a_hook_raises_what_went_wrong() -> None:
     with pytest.raises(HandlerError, match="not well"):
-        asyncio.run(
+        loops.run(
             handlers.perform({"exec": {"command": ["false"]}}, Target("127.0.0.1", {"name": "main"}, execute))
         )
 
@@ -104,7 +105,7 @@ def test_grpc() -> None:
         await server.stop(None)
         return answers
 
-    well, ill, unknown = asyncio.run(scenario())
+    well, ill, unknown = loops.run(scenario())
     assert well is None
     assert "status 2" in (ill or "")
     assert "NOT_FOUND" in (unknown or "")

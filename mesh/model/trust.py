@@ -3,6 +3,15 @@
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+TRUST_NAME = "istio-trust"
+"""Name of the ConfigMap, in the system namespace, that holds the trust bundle."""
+
+ROOTCA = "ROOTCA"
+"""The secret by which proxies and agents get the trust bundle over SDS."""
+
+PROGRAMMED = "trust.istio.io/programmed"
+"""Annotation of that ConfigMap: digest of the bundle that every proxy and agent has taken up."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrustBundle:

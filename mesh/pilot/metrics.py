@@ -26,6 +26,12 @@ class Metrics:
         self.rejects = Counter(
             "pilot_total_xds_rejects", "Messages that proxies refused", ["type"], registry=self.registry
         )
+        self.refused = Counter(
+            "pilot_xds_refused_streams",
+            "Streams that were refused, or ended because their caller is trusted no longer",
+            ["reason"],
+            registry=self.registry,
+        )
         self.convergence = Histogram(
             "pilot_proxy_convergence_time",
             "Seconds from a change until a proxy concerned had accepted all of it",

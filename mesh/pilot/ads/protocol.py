@@ -9,6 +9,8 @@ client does not have yet, or has no longer (make before break):
 3. clusters and endpoints that are gone, once listeners and routes are accepted. A client that refused a
    listener or route keeps the clusters which its last good one may use.
 
+Secrets wait for nothing and nothing of the above waits for them: what needs one warms until it comes.
+
 The machine has no clock. Its shell calls `release` when something has been held for too long.
 """
 
@@ -17,9 +19,9 @@ from collections.abc import Iterator, Mapping
 from mesh.pilot.ads.messages import Answer, DeltaRequest, Outcome, Request, Response, SotwRequest, View
 from mesh.pilot.ads.owed import Owed
 from mesh.pilot.ads.watch import FULL_STATE, Watch
-from mesh.pilot.types import CDS, EDS, LDS, RDS, Resource
+from mesh.pilot.types import CDS, EDS, LDS, RDS, SDS, Resource
 
-ORDER = (CDS, EDS, LDS, RDS)
+ORDER = (CDS, EDS, SDS, LDS, RDS)
 USERS = (LDS, RDS)  # what names clusters
 
 
@@ -141,6 +143,7 @@ class Machine:
 
         Envoy warms a changed cluster as it would a new one, but asks for its endpoints only once; and it
         keeps back its ACK of clusters until all are warm. So the endpoints must follow without waiting.
+        Secrets are shared by all that name them: one that the client has is used at once.
         """
         again = response.type_url == CDS
         if again:
@@ -150,9 +153,10 @@ class Machine:
             for type_url, name in resource.waits_for:
                 watch = self.watches.get(type_url)
                 held = watch is not None and watch.told(name)
-                if watch is not None and held and again:
+                afresh = again and type_url == EDS
+                if watch is not None and held and afresh:
                     watch.force(name)
-                if type_url in ORDER and (again or not held):
+                if type_url in ORDER and (afresh or not held):
                     self.owed.add((type_url, name), (response.type_url, resource.name))
 
     # What comes out
@@ -179,6 +183,8 @@ class Machine:
         changed, removed = watch.due(removals=self._may_remove(watch.type_url))
         if self.sotw and removed and watch.type_url not in FULL_STATE:
             watch.settle_absent(removed)
+            if watch.type_url == SDS:
+                self.owed.settle(SDS, removed)  # Envoy goes on without it after its own time
             removed = ()
         if not changed and not removed and not watch.greeting_due:
             return None

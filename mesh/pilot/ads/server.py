@@ -2,21 +2,25 @@
 
 Generic handlers with bytes, because resources come prepared; `xds-protos`' servicers would parse and build
 every message again.
+
+With a `Door`, callers are authenticated by their certificates; without, anybody is served, so that is for
+loopback only.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
 import structlog
 
-from mesh.model import Proxy
+from mesh.model.trust import TrustBundle
 from mesh.pilot.ads import wire
-from mesh.pilot.ads.session import Session, describe
+from mesh.pilot.ads.door import Door, Forbidden, Unknown
 from mesh.pilot.ads.sessions import Sessions
 from mesh.pilot.ads.standard import add_standard_services
+from mesh.pilot.ads.stream import Stream
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 
@@ -30,6 +34,9 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.max_ping_strikes", 0),
 )
 
+LOOK = 5.0
+"""Seconds between looks at the clock: certificates of open streams may have expired."""
+
 log = structlog.get_logger(component="ads")
 
 
@@ -40,10 +47,14 @@ class PortTaken(Exception):
 class AdsServer:
     """Serves aggregated discovery, delta and state-of-the-world, for all `sessions`."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, door: Door | None = None) -> None:
         self.sessions = sessions
+        self.door = door
+        self._streams: set[Stream] = set()
         self._server: grpc.aio.Server = grpc.aio.server(options=OPTIONS)
         self._server.add_generic_rpc_handlers((self._handlers(),))
+        if door is not None:
+            door.trust.subscribe(self._trust_changed)
 
     @property
     def grpc(self) -> grpc.aio.Server:
@@ -70,55 +81,58 @@ class AdsServer:
 
     async def start(self) -> None:
         """Begin to serve."""
-        await add_standard_services(self._server, SERVICE)
+        if self.door is None:
+            # Not where callers are authenticated: these services would not ask who calls.
+            await add_standard_services(self._server, SERVICE)
         await self._server.start()
 
     async def stop(self, grace: float = 0.0) -> None:
         """End all streams; the proxies go on with what they have and connect again elsewhere."""
+        if self.door is not None:
+            self.door.trust.unsubscribe(self._trust_changed)
         await self._server.stop(grace)
 
+    async def watch_expiry(self) -> None:
+        """End streams whose caller's certificate expires, for ever."""
+        while True:
+            await asyncio.sleep(LOOK)
+            self.sweep()
+
+    def _trust_changed(self, _: TrustBundle) -> None:
+        self.sweep()
+
+    def sweep(self) -> None:
+        """End the streams of callers that are to be let in no longer."""
+        for stream in tuple(self._streams):
+            stream.confirm()
+
     async def _delta(self, requests: AsyncIterator[bytes], context: Any) -> None:
-        await self._stream(requests, context, sotw=False)
+        await self._serve(requests, context, sotw=False)
 
     async def _sotw(self, requests: AsyncIterator[bytes], context: Any) -> None:
-        await self._stream(requests, context, sotw=True)
+        await self._serve(requests, context, sotw=True)
 
-    async def _stream(self, requests: AsyncIterator[bytes], context: Any, *, sotw: bool) -> None:
-        session: Session | None = None
-        writer: asyncio.Task[None] | None = None
+    async def _serve(self, requests: AsyncIterator[bytes], context: Any, *, sotw: bool) -> None:
+        stream = Stream(self.sessions, self.door, context, sotw=sotw)
+        self._streams.add(stream)
         try:
-            async for raw in requests:
-                request, proxy = wire.parse(raw, sotw=sotw)
-                if session is None:
-                    session = self._open(proxy, context, sotw)
-                    writer = asyncio.create_task(_write(session, context.write))
-                session.receive(request)
+            await stream.run(requests)
         except wire.BadMessage as error:
-            log.warning("stream refused", peer=context.peer(), reason=str(error))
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, error)
+        except Unknown as error:
+            await self._refuse(context, grpc.StatusCode.UNAUTHENTICATED, error)
+        except Forbidden as error:
+            await self._refuse(context, grpc.StatusCode.PERMISSION_DENIED, error)
         except Exception as error:
             self.sessions.metrics.internal_errors.inc()
-            log.exception("stream failed", **(describe(session) if session else {"peer": context.peer()}))
+            log.exception("stream failed", **stream.describe())
             await context.abort(
                 grpc.StatusCode.INTERNAL, f"a fault of Pilot: {type(error).__name__}: {error}"
             )
         finally:
-            if writer is not None:
-                writer.cancel()
-            if session is not None:
-                self.sessions.close(session)
+            self._streams.discard(stream)
 
-    def _open(self, proxy: Proxy | None, context: Any, sotw: bool) -> Session:
-        if proxy is None:
-            raise wire.BadMessage("the first request of a stream must name its node")
-        session = self.sessions.open(proxy, sotw=sotw, peer=context.peer())
-        log.info("connected", **describe(session))
-        return session
-
-
-async def _write(session: Session, write: Callable[[bytes], Awaitable[None]]) -> None:
-    """Send what the session has to say, as fast as the client reads."""
-    sotw = session.machine.sotw
-    while True:
-        response = await session.outbox.get()
-        await write(wire.encode(response, sotw=sotw))
+    async def _refuse(self, context: Any, code: Any, error: Exception) -> None:
+        self.sessions.metrics.refused.labels(reason=code.name).inc()
+        log.warning("stream refused", peer=context.peer(), code=code.name, reason=str(error))
+        await context.abort(code, str(error))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from mesh.model import Proxy
+from mesh.model import Proxy, ProxyKind
 from mesh.pilot.ads.messages import Answer, Rejection, Request, Response, View
 from mesh.pilot.ads.protocol import Machine
 
@@ -62,6 +62,8 @@ class Session:
     ) -> None:
         self.proxy = proxy
         self.peer = peer
+        self.identity = ""
+        """Who its certificate says it is; empty where nobody is asked."""
         self.machine = Machine(view, sotw=sotw)
         self.connected_at = time.time()
         self.connected_version = view.version
@@ -85,8 +87,13 @@ class Session:
 
     @property
     def id(self) -> str:
-        """`name.namespace` of the proxy."""
-        return self.proxy.id
+        """`name.namespace` of the proxy; its agent's own stream has the same name with ` (agent)` behind."""
+        return f"{self.proxy.id} (agent)" if self.is_agent else self.proxy.id
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether this is not a proxy but the agent beside one."""
+        return self.proxy.kind is ProxyKind.AGENT
 
     @property
     def version(self) -> int:
@@ -168,4 +175,5 @@ class Session:
 def describe(session: Session) -> dict[str, Any]:
     """For logs: which proxy, from where."""
     form = "sotw" if session.machine.sotw else "delta"
-    return {"proxy": session.id, "kind": str(session.proxy.kind), "peer": session.peer, "form": form}
+    found = {"proxy": session.id, "kind": str(session.proxy.kind), "peer": session.peer, "form": form}
+    return found | ({"identity": session.identity} if session.identity else {})

@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mesh.model import Proxy
+from mesh.model import Proxy, ProxyKind
 from mesh.pilot.ads.watch import FULL_STATE
-from mesh.pilot.types import EDS, RDS, Resource
+from mesh.pilot.types import EDS, RDS, SDS, Resource
 
 
 class Snapshot(Protocol):
@@ -28,7 +28,7 @@ class Compiler(Protocol):
     def named(
         self, snapshot: Any, proxy: Proxy, type_url: str, names: Iterable[str]
     ) -> Mapping[str, Resource]:
-        """Routes or endpoints by name; one that does not exist is absent."""
+        """Routes, endpoints or secrets by name; one that does not exist is absent."""
         ...
 
 
@@ -47,9 +47,11 @@ class CompiledView:
 
     def resources(self, type_url: str, wildcard: bool, names: Collection[str]) -> Mapping[str, Resource]:
         """The resources that the proxy asks for; see `View`."""
+        if self.proxy.kind is ProxyKind.AGENT and type_url != SDS:
+            return {}
         if type_url in FULL_STATE:
             every = self.compiler.all(self.snapshot, self.proxy, type_url)
             return every if wildcard else {name: every[name] for name in names if name in every}
-        if type_url in (RDS, EDS):
+        if type_url in (RDS, EDS, SDS):
             return self.compiler.named(self.snapshot, self.proxy, type_url, names)
         return {}

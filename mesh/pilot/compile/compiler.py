@@ -10,11 +10,12 @@ from mesh.pilot.compile.listeners.inbound import virtual_inbound
 from mesh.pilot.compile.listeners.outbound import outbound_listeners
 from mesh.pilot.compile.routes.gateway import gateway_routes
 from mesh.pilot.compile.routes.outbound import sidecar_routes
+from mesh.pilot.compile.secrets import secrets
 from mesh.pilot.memo import Memo
 from mesh.pilot.reader import Reader
 from mesh.pilot.scope import Scope, scope_of
 from mesh.pilot.snapshot import Snapshot
-from mesh.pilot.types import CDS, EDS, LDS, RDS, Resource
+from mesh.pilot.types import CDS, EDS, LDS, RDS, SDS, Resource
 
 Resources = Mapping[str, Resource]
 
@@ -43,7 +44,9 @@ class Compiler:
         return {}
 
     def named(self, snapshot: Snapshot, proxy: Proxy, type_url: str, names: Iterable[str]) -> Resources:
-        """Routes or endpoints by name; one that does not exist is absent."""
+        """Routes, endpoints or secrets by name; one that does not exist is absent."""
+        if type_url == SDS:
+            return self._ask(snapshot, secrets, proxy, frozenset(names))
         scope = self._scope(snapshot, proxy)
         if type_url == RDS:
             return self._ask(snapshot, routes, scope, frozenset(names))

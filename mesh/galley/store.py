@@ -18,7 +18,9 @@ Changed = Callable[[frozenset[ObjectKey]], None]
 class ConfigStore:
     """Typed configuration by key. All changes come through `put`, `remove` and `replace`."""
 
-    def __init__(self) -> None:
+    def __init__(self, parse: Callable[[Obj], ConfigObject] = parse_object) -> None:
+        """`parse` makes an object's typed form, or raises `ConfigError`."""
+        self._parse = parse
         self._objects: dict[ObjectKey, ConfigObject] = {}
         self._view: Mapping[ObjectKey, ConfigObject] = MappingProxyType({})
         self._seen: dict[ObjectKey, str] = {}
@@ -67,7 +69,7 @@ class ConfigStore:
         self._seen[key] = version
         self._rejected.pop(key, None)
         try:
-            parsed = parse_object(obj)
+            parsed = self._parse(obj)
         except ConfigError as error:
             self._rejected[key] = error
             return [key]

@@ -11,8 +11,8 @@ from mesh.model import ConfigObject, ObjectKey
 class StoredSource:
     """The reading half of a `ConfigSource`; `run` and what it reads are the subclass's."""
 
-    def __init__(self) -> None:
-        self._store = ConfigStore()
+    def __init__(self, store: ConfigStore | None = None) -> None:
+        self._store = store or ConfigStore()
         self.synced = asyncio.Event()
 
     def __repr__(self) -> str:

@@ -87,3 +87,15 @@ class Registry(Protocol):
 
     def subscribe(self, changed: Callable[[Changes], None]) -> None:
         """Call `changed` in the event loop after each change."""
+
+
+class StatusSink(Protocol):
+    """Where Pilot says how far the proxies are with each object of the configuration."""
+
+    def report(
+        self, key: ObjectKey, resource_version: str, *, proxies: int, acked: int, errors: tuple[str, ...]
+    ) -> None:
+        """At that version an object concerns so many proxies, of which so many use it; why others refuse it.
+
+        Returns at once; a later report replaces an earlier one.
+        """

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +10,24 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from mesh.model.sources import StatusSink
+from mesh.pilot.ads.door import Door
+from mesh.pilot.ads.programmed import Programmed
 from mesh.pilot.ads.pushes import GATHER, Pushes
+from mesh.pilot.ads.reports import Reports
 from mesh.pilot.ads.server import AdsServer
 from mesh.pilot.ads.sessions import Sessions
 from mesh.pilot.ads.view import Compiler
 from mesh.pilot.debug.agents import Agents
 from mesh.pilot.debug.app import Window
 from mesh.pilot.metrics import Metrics
+from mesh.pilot.trust import trust_key
 from mesh.pilot.world import World
+from mesh.pki.holder import Holder
+from mesh.pki.serving import grpc_credentials
+from mesh.pki.trust import Trust
+
+LOOPBACK = "127.0.0.1"
 
 log = structlog.get_logger(component="pilot")
 
@@ -28,16 +38,21 @@ class CannotListen(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where to serve; port 0 takes any that is free."""
+    """Where to serve; port 0 takes any that is free.
+
+    `xds` is plain and therefore on loopback only, for debugging; `secure` is for proxies. `http` has metrics
+    and readiness for all, and the debug interface for callers on loopback.
+    """
 
     host: str = "0.0.0.0"
     xds: int = 15010
     http: int = 15014
+    secure: int = 15012
 
 
 @dataclass(slots=True)
 class Pilot:
-    """A running Pilot; `xds` and `http` are the ports that it has."""
+    """A running Pilot; `xds`, `secure` and `http` are the ports that it has (0: not served)."""
 
     world: World
     sessions: Sessions
@@ -45,6 +60,7 @@ class Pilot:
     xds: int
     http: int
     tasks: list[asyncio.Task[None]]
+    secure: int = 0
 
     async def finished(self) -> None:
         """Wait until one of its tasks fails, and raise what it raised."""
@@ -56,10 +72,23 @@ class Pilot:
 
 @asynccontextmanager
 async def serving(
-    world: World, compiler: Compiler, listen: Listen, *, gather: float = GATHER
+    world: World,
+    compiler: Compiler,
+    listen: Listen,
+    *,
+    identity: Holder | None = None,
+    trust: Trust | None = None,
+    domains: tuple[str, ...] = ("cluster.local",),
+    status: StatusSink | None = None,
+    programmed: Callable[[str], Awaitable[None]] | None = None,
+    system_namespace: str = "istio-system",
+    gather: float = GATHER,
 ) -> AsyncIterator[Pilot]:
     """Run Pilot: first learn the world, then serve, so that no proxy is ever told of half a world.
 
+    Proxies are served if there are `identity` (which has its certificate already) and `trust`, and let in if
+    they are of one of `domains`; without, there is only the plain port. `status` is told how far the proxies
+    are; `programmed` gets the digest of the trust bundle once everybody has it.
     Raises `CannotListen` if a port is taken, and what a source raises that cannot be read.
     """
     async with AsyncExitStack() as stack:
@@ -69,14 +98,30 @@ async def serving(
         pushes = Pushes(sessions, world.build, gather=gather)
         world.changed = pushes.changed
         tasks.append(_task(stack, pushes.run(), "pushes"))
+        if status is not None:
+            tasks.append(_task(stack, Reports(world, pushes, status).run(), "reports"))
+        if programmed is not None:
+            announcing = Programmed(world, pushes, trust_key(system_namespace), programmed)
+            tasks.append(_task(stack, announcing.run(), "programmed"))
         agents = await stack.enter_async_context(Agents())
         http = await _http(stack, Window(world, pushes, agents).app(), listen)
-        ads = AdsServer(sessions)
-        xds = ads.listen(f"{listen.host}:{listen.xds}")
-        await ads.start()
-        stack.push_async_callback(ads.stop)
-        log.info("serving", xds=xds, http=http, snapshot=sessions.snapshot.version)
-        yield Pilot(world, sessions, pushes, xds, http, tasks)
+        pilot = Pilot(world, sessions, pushes, 0, http, tasks)
+        pilot.xds = await _listening(stack, AdsServer(sessions), f"{LOOPBACK}:{listen.xds}")
+        if identity is not None and trust is not None:
+            secure = AdsServer(sessions, Door(trust, world.registry.workloads, domains=domains))
+            credentials = grpc_credentials(identity, trust.roots, mutual=True)
+            pilot.secure = await _listening(stack, secure, f"{listen.host}:{listen.secure}", credentials)
+            tasks.append(_task(stack, secure.watch_expiry(), "expiry"))
+        log.info("serving", xds=pilot.xds, secure=pilot.secure, http=http, snapshot=sessions.snapshot.version)
+        yield pilot
+
+
+async def _listening(stack: AsyncExitStack, server: AdsServer, address: str, credentials: Any = None) -> int:
+    """Serve proxies at an address; gives back the port."""
+    port = server.listen(address, credentials)
+    await server.start()
+    stack.push_async_callback(server.stop)
+    return port
 
 
 def _task(stack: AsyncExitStack, work: Any, name: str) -> asyncio.Task[None]:

@@ -17,19 +17,27 @@ Make = Callable[[Any, frozenset[ObjectKey], Changes], Snapshot]
 class World:
     """Registry and configuration together. Collects what changes until the next snapshot is asked for.
 
+    `config_kinds` are the kinds of the mesh's own configuration, `further_kinds` what else `config` brings.
     `changed` is called in the event loop after each change, with the objects that caused it as far as they
     are known.
     """
 
     def __init__(
-        self, registry: Registry, config: ConfigSource, make: Make, *, config_kinds: Set[str] = frozenset()
+        self,
+        registry: Registry,
+        config: ConfigSource,
+        make: Make,
+        *,
+        config_kinds: Set[str] = frozenset(),
+        further_kinds: Set[str] = frozenset(),
     ) -> None:
+        self.config_kinds = config_kinds
         self.registry = registry
         self.config = config
         self.snapshot: Snapshot | None = None
         self.changed: Callable[[Iterable[ObjectKey]], None] = lambda causes: None
         self._make = make
-        self._config_kinds = config_kinds
+        self._kinds = config_kinds | further_kinds
         self._config_changes: frozenset[ObjectKey] = frozenset()
         self._registry_changes = Changes()
         registry.subscribe(self._registry_changed)
@@ -52,7 +60,7 @@ class World:
 
     def serves(self, kind: str) -> bool:
         """Whether objects of this kind mean anything to Pilot."""
-        return kind in REGISTRY_KINDS or kind in self._config_kinds
+        return kind in REGISTRY_KINDS or kind in self._kinds
 
     def seen(self, key: ObjectKey) -> str | None:
         """The version of an object that was seen last; None if it does not exist."""

@@ -8,6 +8,8 @@ class Notice:
     """Wakes everybody who waits; says nothing of what has changed, so each looks for itself."""
 
     def __init__(self) -> None:
+        self.count = 0
+        """How often it was given."""
         self._waiters: set[asyncio.Future[None]] = set()
 
     def __repr__(self) -> str:
@@ -15,6 +17,7 @@ class Notice:
 
     def give(self) -> None:
         """Wake all who wait now."""
+        self.count += 1
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)

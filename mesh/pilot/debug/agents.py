@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from mesh.model import Proxy
+from mesh.model import Proxy, ProxyKind
 from mesh.pilot.ads.session import Session
 
 PORT = 15020
@@ -34,9 +34,9 @@ def agent_port(proxy: Proxy) -> int | None:
     """Where the proxy's agent listens; None if it has none.
 
     The proxy's metadata may say `STATUS_PORT`; 0 means no agent. gRPC clients without a proxy
-    (`GENERATOR: grpc`, as in Istio) have none.
+    (`GENERATOR: grpc`, as in Istio) have none. An agent's own stream has nothing that could warm.
     """
-    if proxy.metadata.get("GENERATOR") == "grpc":
+    if proxy.kind is ProxyKind.AGENT or proxy.metadata.get("GENERATOR") == "grpc":
         return None
     return int(proxy.metadata.get("STATUS_PORT", PORT)) or None
 

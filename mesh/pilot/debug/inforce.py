@@ -89,6 +89,7 @@ class Verdict:
     proxies: list[dict[str, Any]] = field(default_factory=list)
     errors: list[dict[str, str]] = field(default_factory=list)
     waiting_for: list[str] = field(default_factory=list)
+    agents: list[dict[str, Any]] = field(default_factory=list)
 
     def plain(self) -> dict[str, Any]:
         """As JSON values."""
@@ -97,6 +98,7 @@ class Verdict:
             "snapshot": self.snapshot,
             "elapsedMs": round(self.elapsed_ms, 3),
             "proxies": self.proxies,
+            "agents": self.agents,
             "errors": self.errors,
             "waitingFor": self.waiting_for,
         }
@@ -136,19 +138,24 @@ class Barrier:
         if not await notice.wait_for(lambda: self.pushes.done >= target, deadline=deadline):
             errors = [{"message": self.pushes.failure}] if self.pushes.failure else []
             return self._verdict("timeout", errors=errors, waiting_for=["Pilot to compile the change"])
-        await self._returned(deadline)
+        if away := await self._returned(deadline, everybody=any(map(_is_trust, wanted))):
+            return self._verdict("timeout", waiting_for=[f"{each} to connect again" for each in away])
         return await self._accepted(Scope(self.pushes, {want.key for want in wanted}), deadline)
 
-    async def _returned(self, deadline: float) -> None:
-        """After a restart the proxies come back one by one; a change is not in force at who is still away."""
-        sessions, grace = self.pushes.sessions, self._born + RETURN - time.monotonic()
-        if grace > 0:
-            until = min(deadline, asyncio.get_running_loop().time() + grace)
-            await sessions.notice.wait_for(
-                lambda: self.sources.expected() <= {session.id for session in sessions},
-                deadline=until,
-                every=LOOK,
-            )
+    async def _returned(self, deadline: float, *, everybody: bool) -> list[str]:
+        """After a restart the proxies come back one by one; a change is not in force at who is still away.
+
+        For trust that holds at any time: `everybody` is waited for, and those who are still away named.
+        """
+        sessions, loop = self.pushes.sessions, asyncio.get_running_loop()
+        grace = deadline if everybody else min(deadline, loop.time() + self._born + RETURN - time.monotonic())
+
+        def away() -> list[str]:
+            return sorted(self.sources.expected() - {session.id for session in sessions})
+
+        if grace > loop.time():
+            await sessions.notice.wait_for(lambda: not away(), deadline=grace, every=LOOK)
+        return away() if everybody else []
 
     def _refused(self, wanted: Iterable[Wanted]) -> Iterator[dict[str, str]]:
         for want in wanted:
@@ -186,13 +193,19 @@ class Barrier:
         errors: Sequence[dict[str, str]] = (),
         waiting_for: Sequence[str] = (),
     ) -> Verdict:
+        concerns = scope.concerns if scope else []
         return Verdict(
             state,
             self.pushes.sessions.snapshot.version,
-            proxies=[concern.plain(scope) for concern in scope.concerns] if scope else [],
+            proxies=[each.plain(scope) for each in concerns if scope and not each.session.is_agent],
+            agents=[each.plain(scope) for each in concerns if scope and each.session.is_agent],
             errors=list(errors),
             waiting_for=list(waiting_for),
         )
+
+
+def _is_trust(wanted: Wanted) -> bool:
+    return wanted.key.kind == "ConfigMap"
 
 
 def _at_least(seen: str, wanted: str) -> bool:

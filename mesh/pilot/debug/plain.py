@@ -7,6 +7,9 @@ from typing import Any
 
 from mesh.model import ObjectKey
 
+HIDDEN = "(hidden)"
+"""In place of fields that are in no `repr` either: private keys."""
+
 
 def plain(value: Any) -> Any:
     """JSON values of the same content; what has no form of its own becomes text."""
@@ -27,7 +30,9 @@ def plain(value: Any) -> Any:
 
 def _object(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {
+            field.name: plain(getattr(value, field.name)) if field.repr else HIDDEN for field in fields(value)
+        }
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json", by_alias=True, exclude_none=True)
     return str(value)

@@ -9,8 +9,9 @@ from mesh.pilot.metrics import short
 
 
 def syncz(sessions: Sessions) -> list[dict[str, Any]]:
-    """All connected proxies, by name."""
-    return [proxy_status(session) for session in sorted(sessions, key=lambda session: session.id)]
+    """All connected proxies, by name. Agents are no proxies."""
+    proxies = (session for session in sessions if not session.is_agent)
+    return [proxy_status(session) for session in sorted(proxies, key=lambda session: session.id)]
 
 
 def proxy_status(session: Session) -> dict[str, Any]:
@@ -19,6 +20,7 @@ def proxy_status(session: Session) -> dict[str, Any]:
         "proxy": session.id,
         "kind": str(session.proxy.kind),
         "address": session.proxy.address,
+        "identity": session.identity,
         "node": session.proxy.node_id,
         "form": "sotw" if session.machine.sotw else "delta",
         "connected_at": session.connected_at,

@@ -66,3 +66,10 @@ def chain_of(raw: bytes) -> bytes:
     if not entries:
         raise ValueError("the answer holds no certificate")
     return "".join(entry if entry.endswith("\n") else entry + "\n" for entry in entries).encode()
+
+
+def certificate_response(chain: bytes) -> bytes:
+    """The bytes of a response: each certificate of the PEM chain an entry, leaf first."""
+    end = "-----END CERTIFICATE-----\n"
+    entries = [part + end for part in chain.decode().split(end)[:-1]]
+    return bytes(IstioCertificateResponse(cert_chain=entries).SerializeToString())

@@ -1,0 +1,199 @@
+"""Which certificates were issued: serial number, identity, issuer, times. Kept on the platform.
+
+A certificate leaves Citadel only after its line is kept, so that whoever revokes an identity misses none.
+Lines of many callers are written together, in bounded batches, to a few ConfigMaps (a line is one key, so
+that writers do not get in each other's way).
+"""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+
+from mesh.citadel.kube import Conflict, Kube, KubeError, Obj
+
+SHARDS = 16  # ConfigMaps; each may have 1 MiB, which is about 5,000 lines
+BATCH = 500  # lines of one shard in one request
+KEPT = timedelta(hours=1)  # after a certificate's end
+LABEL = "trust.istio.io/ledger"
+PREFIX = "istio-ledger-"
+
+log = structlog.get_logger(component="citadel")
+
+
+class LedgerAway(Exception):
+    """A line could not be kept; the certificate must not leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One certificate. `serial` is hexadecimal, `issuer` the authority's id."""
+
+    serial: str
+    identity: str
+    issuer: str
+    issued: datetime
+    ends: datetime
+
+    @property
+    def shard(self) -> str:
+        """The ConfigMap that it is kept in."""
+        return f"{PREFIX}{int(self.serial, 16) % SHARDS}"
+
+    def text(self) -> str:
+        """As kept: JSON, times as Unix seconds."""
+        value = [self.identity, self.issuer, int(self.issued.timestamp()), int(self.ends.timestamp())]
+        return json.dumps(value, separators=(",", ":"))
+
+    @classmethod
+    def parse(cls, serial: str, text: str) -> "Line":
+        """Read what `text` wrote; `ValueError` if it is something else."""
+        try:
+            identity, issuer, issued, ends = json.loads(text)
+            int(serial, 16)
+            moments = datetime.fromtimestamp(issued, UTC), datetime.fromtimestamp(ends, UTC)
+        except (ValueError, TypeError, OverflowError, OSError) as error:
+            raise ValueError(f"ledger line {serial!r}: {error}") from None
+        return cls(serial, str(identity), str(issuer), *moments)
+
+
+def lines_of(config_map: Obj) -> Iterator[Line]:
+    """The lines of one ConfigMap; what cannot be read is left out."""
+    for serial, text in (config_map.get("data") or {}).items():
+        try:
+            yield Line.parse(serial, text)
+        except ValueError as error:
+            log.warning("left out", error=str(error))
+
+
+class Ledger:
+    """All lines, in memory and on the platform. `run()` writes; `keep()` waits until a line is written."""
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        self._kube = kube
+        self._path = f"/api/v1/namespaces/{namespace}/configmaps"
+        self._lines: dict[str, Line] = {}
+        self._by_identity: defaultdict[str, set[str]] = defaultdict(set)
+        self._waiting: list[tuple[Line, asyncio.Future[None]]] = []
+        self._work = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __repr__(self) -> str:
+        return f"<Ledger of {len(self)} certificates, {len(self._waiting)} to be written>"
+
+    def read(self, config_map: Obj) -> None:
+        """Learn the lines of a ConfigMap that was read, another Citadel's too."""
+        data = config_map.get("data") or {}
+        if not data.keys() <= self._lines.keys():
+            for line in lines_of(config_map):
+                self._add(line)
+
+    def get(self, serial: str) -> Line | None:
+        """The line of a serial number, or None if it is not known (any more)."""
+        return self._lines.get(serial)
+
+    def of(self, identity: str) -> list[Line]:
+        """All lines of an identity."""
+        return [self._lines[serial] for serial in self._by_identity.get(identity, ())]
+
+    def live(self, now: datetime) -> Iterator[Line]:
+        """The lines of certificates that have not ended."""
+        return (line for line in tuple(self._lines.values()) if line.ends > now)
+
+    def add(self, line: Line) -> asyncio.Future[None]:
+        """Put a line in at once; the future is done when it is kept, or fails with `LedgerAway`."""
+        self._add(line)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((line, done))
+        self._work.set()
+        return done
+
+    def forget(self, now: datetime) -> dict[str, list[str]]:
+        """Drop lines that ended a while ago from memory; the serial numbers by shard, to drop there too."""
+        gone: defaultdict[str, list[str]] = defaultdict(list)
+        for line in tuple(self._lines.values()):
+            if line.ends + KEPT < now:
+                gone[line.shard].append(line.serial)
+                del self._lines[line.serial]
+                self._by_identity[line.identity].discard(line.serial)
+                if not self._by_identity[line.identity]:
+                    del self._by_identity[line.identity]
+        return gone
+
+    async def drop(self, gone: dict[str, list[str]]) -> None:
+        """Remove lines from the platform, in bounded batches."""
+        for shard, serials in gone.items():
+            for start in range(0, len(serials), BATCH):
+                await self._patch(shard, dict.fromkeys(serials[start : start + BATCH]))
+
+    async def run(self) -> None:
+        """Write what waits, together, until cancelled; then nobody waits in vain."""
+        try:
+            while True:
+                await self._work.wait()
+                self._work.clear()
+                await self._write()
+        finally:
+            for _, done in self._waiting:
+                done.cancel()
+
+    async def _write(self) -> None:
+        taken, self._waiting = self._waiting, []
+        shards: defaultdict[str, list[tuple[Line, asyncio.Future[None]]]] = defaultdict(list)
+        for line, done in taken:
+            shards[line.shard].append((line, done))
+        for shard, entries in shards.items():
+            for start in range(0, len(entries), BATCH):
+                await self._write_batch(shard, entries[start : start + BATCH])
+
+    async def _write_batch(self, shard: str, entries: list[tuple[Line, asyncio.Future[None]]]) -> None:
+        try:
+            await self._patch(shard, {line.serial: line.text() for line, _ in entries})
+        except KubeError as error:
+            log.warning("ledger not written", error=str(error), lines=len(entries))
+            _finish(entries, LedgerAway(str(error)))
+        else:
+            _finish(entries, None)
+
+    async def _patch(self, shard: str, data: dict[str, Any]) -> None:
+        try:
+            await self._kube.merge(f"{self._path}/{shard}", {"data": data})
+        except KubeError as error:
+            if error.status != 404:
+                raise
+            await self._create(shard, {key: value for key, value in data.items() if value is not None})
+
+    async def _create(self, shard: str, data: dict[str, str]) -> None:
+        if not data:
+            return
+        made = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": shard, "labels": {LABEL: "true"}},
+            "data": data,
+        }
+        try:
+            await self._kube.create(self._path, made)
+        except Conflict:
+            await self._kube.merge(f"{self._path}/{shard}", {"data": data})
+
+    def _add(self, line: Line) -> None:
+        self._lines[line.serial] = line
+        self._by_identity[line.identity].add(line.serial)
+
+
+def _finish(entries: Iterable[tuple[Line, asyncio.Future[None]]], error: Exception | None) -> None:
+    for _, done in entries:
+        if done.done():  # its caller left
+            continue
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)

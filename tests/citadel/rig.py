@@ -1,0 +1,136 @@
+"""What Citadel's tests stand on: a Citadel on a served API, callers with tokens and certificates."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mesh.citadel.citadel import Citadel, CitadelSettings, serving
+from mesh.pki import csr as csrs
+from mesh.pki.client import CitadelClient
+from mesh.pki.keypair import KeyPair
+from mesh.pki.keys import key_pem, new_key
+from mesh.pki.spiffe import Identity
+from tests.live import client_of
+from tests.pocketkube.api.rig import Served
+
+DOMAIN = "cluster.local"
+_numbers = itertools.count(1)
+
+
+class Clock:
+    """A clock that tests put forward; it never stands behind the real one, so that the API agrees."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    def pass_(self, **time: float) -> None:
+        """Let time pass."""
+        self.ahead += timedelta(**time)
+
+
+@dataclass
+class Mesh:
+    """A served platform with a namespace for the control plane, and a running Citadel."""
+
+    served: Served
+    namespace: str
+    clock: Clock
+    citadel: Citadel
+
+    async def on_api(self, work: Any) -> Any:
+        """Do something in the API server's loop."""
+        return await asyncio.to_thread(self.served.run, work)
+
+    async def account(self, namespace: str, name: str) -> Identity:
+        """A service account, made if it is not there."""
+        await ensure_account(self.served, namespace, name)
+        return Identity(DOMAIN, namespace, name)
+
+    async def token(self, identity: Identity, audience: str = "istio-ca") -> str:
+        """A token of an account."""
+
+        async def mint() -> str:
+            return self.served.api.mint_token(
+                identity.namespace, identity.account, audiences=[audience], seconds=3600
+            )
+
+        return str(await self.on_api(mint()))
+
+    async def client(self, identity: Identity, *, token: str | None = None, port: int = 0) -> CitadelClient:
+        """A client that proves itself as `identity`."""
+        token = await self.token(identity) if token is None else token
+        return CitadelClient(
+            f"127.0.0.1:{port or self.citadel.token_port}",
+            f"127.0.0.1:{self.citadel.mutual_port}",
+            self.citadel.trust.roots,
+            lambda: token,
+            server_name=f"istio-citadel.{self.namespace}.svc",
+        )
+
+    async def get(self, resource: str, name: str, namespace: str | None = None) -> dict[str, Any]:
+        """An object of the platform."""
+
+        async def read() -> Any:
+            return self.served.api.get(resource, name, namespace or self.namespace)
+
+        return json.loads(json.dumps(await self.on_api(read())))  # type: ignore[no-any-return]
+
+
+async def ensure_account(served: Served, namespace: str, name: str) -> None:
+    """Make a service account unless it is there."""
+    await asyncio.to_thread(served.run, _ensure(served, namespace, name))
+
+
+async def _ensure(served: Served, namespace: str, name: str) -> None:
+    if name != "default":
+        await served.api.create("serviceaccounts", {"metadata": {"name": name}}, namespace)
+
+
+def settings_for(namespace: str, **changes: Any) -> CitadelSettings:
+    """Settings of a Citadel on free ports of 127.0.0.1."""
+    chosen = CitadelSettings(
+        namespace=namespace, host="127.0.0.1", token_port=0, mutual_port=0, http_port=None
+    )
+    return replace(chosen, **changes)
+
+
+@asynccontextmanager
+async def mesh(
+    served: Served, *, namespace: str = "", clock: Clock | None = None, **changes: Any
+) -> AsyncIterator[Mesh]:
+    """Run a Citadel in a namespace of its own (or in a given one, again)."""
+    if not namespace:
+        namespace = await asyncio.to_thread(served.namespace)
+        await ensure_account(served, namespace, "istio-citadel")
+    clock = clock or Clock()
+    async with (
+        client_of(served.kubeconfig) as client,
+        serving(settings_for(namespace, **changes), client, clock=clock) as citadel,
+    ):
+        yield Mesh(served, namespace, clock, citadel)
+
+
+async def certificate(mesh: Mesh, identity: Identity, *, seconds: int = 3600) -> KeyPair:
+    """A key and certificate of an identity, got by token."""
+    client, key = await mesh.client(identity), new_key()
+    chain = await client.sign(csrs.request(identity, key), seconds=seconds)
+    return KeyPair(key_pem(key), chain)
+
+
+async def eventually(condition: Callable[[], Any], what: str) -> Any:
+    """The condition's value once it is true; it may be a coroutine function."""
+    async with asyncio.timeout(10):
+        while True:
+            value = condition()
+            value = await value if asyncio.iscoroutine(value) else value
+            if value:
+                return value
+            await asyncio.sleep(0.01)

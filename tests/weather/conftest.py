@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -67,3 +68,10 @@ def start() -> Iterator[Start]:
 def echo(start: Start) -> Running:
     """A server that says what arrived."""
     return start("echo")
+
+
+@pytest.fixture(scope="module")
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])

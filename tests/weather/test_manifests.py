@@ -13,6 +13,7 @@ from weather.settings import PORTS
 
 pytestmark = pytest.mark.behaviour("W1")
 FILES = sorted(weather.FOLDER.rglob("*.yaml"))
+EXTRA = {"plain", "neighbour", "outside"}
 
 
 def documents() -> list[dict[str, Any]]:
@@ -22,12 +23,13 @@ def documents() -> list[dict[str, Any]]:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_every_object_names_its_namespace(file: Path) -> None:
     for document in yaml.safe_load_all(file.read_text()):
-        assert document["kind"] == "Namespace" or document["metadata"]["namespace"] == weather.NAMESPACE
+        allowed = EXTRA | {weather.NAMESPACE} if file.parent.name == "extra" else {weather.NAMESPACE}
+        assert document["kind"] == "Namespace" or document["metadata"]["namespace"] in allowed
 
 
 def test_deployments_start_what_there_is_on_the_port_it_has() -> None:
     deployments = [document for document in documents() if document["kind"] == "Deployment"]
-    assert len(deployments) == 7
+    assert len(deployments) == 12
     for deployment in deployments:
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
         assert container["image"] in IMAGES

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mesh.model import ObjectKey
-    from mesh.model.sources import Changes, ConfigSource, Registry
-    from mesh.pilot.compile import Compiler
+    from mesh.galley.source.files import FileSource
+    from mesh.model.sources import Registry
+    from mesh.pilot.pilot import Listen, Pilot
     from mesh.pilot.settings import Settings
-    from mesh.pilot.world import World
+
+ROOT_CERT = Path("/var/run/secrets/istio/root-cert.pem")
+TOKEN = Path("/var/run/secrets/tokens/istio-token")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,7 +44,12 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     one = verbs.add_parser("discovery", help="serve xDS to proxies")
     one.add_argument("--listen", default="0.0.0.0", metavar="ADDRESS", help="where to listen")
-    one.add_argument("--xds-port", type=int, default=15010, metavar="PORT", help="xDS; 0 takes any")
+    one.add_argument(
+        "--xds-port", type=int, default=15010, metavar="PORT", help="plain xDS, on loopback; 0 takes any"
+    )
+    one.add_argument(
+        "--secure-port", type=int, default=15012, metavar="PORT", help="xDS with mutual TLS; 0 takes any"
+    )
     one.add_argument(
         "--debug-port", type=int, default=15014, metavar="PORT", help="metrics and /debug; 0 takes any"
     )
@@ -52,30 +59,35 @@ def parser() -> argparse.ArgumentParser:
         "--config-files", type=Path, action="append", metavar="PATH", help="rules from files or folders"
     )
     one.add_argument("--registry-file", type=Path, metavar="FILE", help="services from a file")
+    one.add_argument("--config-address", metavar="HOST:PORT", help="get configuration from this Galley")
+    one.add_argument("--ca-address", metavar="HOST:PORT", help="get the certificate from this Citadel")
+    one.add_argument(
+        "--ca-mutual-port", type=int, default=8061, metavar="PORT", help="where Citadel renews certificates"
+    )
+    one.add_argument("--trust-domain", action="append", metavar="NAME", help="whose identities are let in")
+    one.add_argument("--namespace", default="istio-system", metavar="NAME", help="the mesh's own")
+    one.add_argument("--account", default="istio-pilot", metavar="NAME", help="its service account")
+    one.add_argument("--root-cert", type=Path, default=ROOT_CERT, metavar="FILE", help="trusted at first")
+    one.add_argument("--token", type=Path, default=TOKEN, metavar="FILE", help="proves who asks Citadel")
     one.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
     return top
 
 
 async def discovery(options: argparse.Namespace) -> None:
     """Run Pilot until SIGTERM or SIGINT, or until one of its parts fails."""
-    from mesh.pilot.pilot import Listen, serving
+    from mesh.pilot.pilot import Listen
     from mesh.pilot.settings import Settings
 
     leaving = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, leaving.set)
     settings = Settings(options.mesh_config)
-    listen = Listen(options.listen, options.xds_port, options.debug_port)
+    listen = Listen(options.listen, options.xds_port, options.debug_port, options.secure_port)
     async with AsyncExitStack() as stack:
-        registry, config = await stack.enter_async_context(sources(options))
-        compiler, world = assembled(registry, config, settings)
-        starting = asyncio.ensure_future(stack.enter_async_context(serving(world, compiler, listen)))
-        if not await _unless(leaving, starting):
-            return
-        pilot = starting.result()
-        pilot.tasks.append(asyncio.create_task(settings.run(pilot.pushes.changed)))
-        await _unless(leaving, asyncio.ensure_future(pilot.finished()))
-        pilot.tasks.pop().cancel()
+        chosen = from_files if options.config_files or options.registry_file else from_platform
+        starting = asyncio.ensure_future(stack.enter_async_context(chosen(options, settings, listen)))
+        if await _unless(leaving, starting):
+            await _unless(leaving, asyncio.ensure_future(starting.result().finished()))
 
 
 async def _unless(leaving: asyncio.Event, work: asyncio.Future[Any]) -> bool:
@@ -92,21 +104,45 @@ async def _unless(leaving: asyncio.Event, work: asyncio.Future[Any]) -> bool:
 
 
 @asynccontextmanager
-async def sources(options: argparse.Namespace) -> "AsyncIterator[tuple[Registry, ConfigSource]]":
-    """What to read: files if any are named, the cluster otherwise."""
-    if options.config_files or options.registry_file:
-        yield from_files(options)
-        return
+async def from_platform(
+    options: argparse.Namespace, settings: "Settings", listen: "Listen"
+) -> "AsyncIterator[Pilot]":
+    """Pilot on a cluster; authenticated with a Citadel, and on a Galley's configuration if one is named."""
     from mesh.galley.source.kubernetes import KubernetesSource
+    from mesh.pilot.certified import certified
+    from mesh.pilot.platform import on_platform
     from mesh.platform.client import connect
-    from mesh.registry.kubernetes import KubernetesRegistry
 
-    async with connect(options.kubeconfig) as client:
-        yield KubernetesRegistry(client), KubernetesSource(client)
+    domains = tuple(options.trust_domain or ["cluster.local"])
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(connect(options.kubeconfig))
+        shown: dict[str, Any] = {}
+        if options.ca_address:
+            identity, trust = await stack.enter_async_context(certified(options, domains[0]))
+            shown = {"identity": identity, "trust": trust}
+        config: Any = KubernetesSource(client)
+        yield await stack.enter_async_context(
+            on_platform(
+                client, config, settings, listen, domains=domains, namespace=options.namespace, **shown
+            )
+        )
 
 
-def from_files(options: argparse.Namespace) -> "tuple[Registry, ConfigSource]":
-    """Registry and configuration without a platform; files that are named must exist."""
+@asynccontextmanager
+async def from_files(
+    options: argparse.Namespace, settings: "Settings", listen: "Listen"
+) -> "AsyncIterator[Pilot]":
+    """Pilot without a platform."""
+    from mesh.pilot.assembly import assembled, with_settings
+
+    registry, config = files(options)
+    compiler, world = assembled(registry, config, settings)
+    async with with_settings(world, compiler, settings, listen) as pilot:
+        yield pilot
+
+
+def files(options: argparse.Namespace) -> "tuple[Registry, FileSource]":
+    """Registry and configuration from files, which must exist."""
     from mesh.galley.source.files import FileSource
     from mesh.registry.aggregate import AggregateRegistry
     from mesh.registry.static import StaticRegistry
@@ -117,19 +153,6 @@ def from_files(options: argparse.Namespace) -> "tuple[Registry, ConfigSource]":
             raise FileNotFoundError(2, "no such file or folder", str(path))
     registries = [StaticRegistry(options.registry_file)] if options.registry_file else []
     return AggregateRegistry(registries), FileSource(options.config_files or ())
-
-
-def assembled(registry: "Registry", config: "ConfigSource", settings: "Settings") -> "tuple[Compiler, World]":
-    """The compiler, and the world that makes snapshots of registry and configuration."""
-    from mesh.api.kinds import BY_KIND
-    from mesh.pilot.compile import Compiler
-    from mesh.pilot.snapshot import Snapshot
-    from mesh.pilot.world import World
-
-    def make(previous: Snapshot | None, keys: "frozenset[ObjectKey]", changes: "Changes") -> Snapshot:
-        return Snapshot.build(previous, registry, config, settings.current, changes, keys)
-
-    return Compiler(), World(registry, config, make, config_kinds=frozenset(BY_KIND))
 
 
 def _explained(error: BaseException) -> str:

@@ -1,5 +1,7 @@
 """Pilot's metrics, with Istio's names, in a registry of their own (so that tests may run several Pilots)."""
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from mesh.pilot.types import CDS, EDS, LDS, RDS, SDS
@@ -15,9 +17,10 @@ def short(type_url: str) -> str:
 
 
 class Metrics:
-    """Counters and gauges of one Pilot."""
+    """Counters and gauges of one Pilot. `further` are registries of others in the same process."""
 
-    def __init__(self) -> None:
+    def __init__(self, further: Iterable[CollectorRegistry] = ()) -> None:
+        self._further = tuple(further)
         self.registry = CollectorRegistry()
         self.connected = Gauge("pilot_xds", "Proxies connected", registry=self.registry)
         self.pushes = Counter(
@@ -50,4 +53,4 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return b"".join(map(generate_latest, (self.registry, *self._further)))

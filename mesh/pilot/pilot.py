@@ -82,6 +82,7 @@ async def serving(
     status: StatusSink | None = None,
     programmed: Callable[[str], Awaitable[None]] | None = None,
     system_namespace: str = "istio-system",
+    metrics: Metrics | None = None,
     gather: float = GATHER,
 ) -> AsyncIterator[Pilot]:
     """Run Pilot: first learn the world, then serve, so that no proxy is ever told of half a world.
@@ -94,7 +95,7 @@ async def serving(
     async with AsyncExitStack() as stack:
         tasks = [_task(stack, world.registry.run(), "registry"), _task(stack, world.config.run(), "config")]
         await _synced(world, tasks)
-        sessions = Sessions(compiler, world.build(), Metrics())
+        sessions = Sessions(compiler, world.build(), metrics or Metrics())
         pushes = Pushes(sessions, world.build, gather=gather)
         world.changed = pushes.changed
         tasks.append(_task(stack, pushes.run(), "pushes"))

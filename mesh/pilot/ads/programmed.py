@@ -1,6 +1,6 @@
 """Says when everybody has the newest trust bundle, so that Citadel may take the next step of a rotation.
 
-Everybody: all connected proxies and agents that ask for it, and nobody away who runs. An agent accepts a bundle
+Everybody: all proxies and agents that are connected and ask for it, and nobody away who runs. An agent accepts it
 only once its own certificate is good under it.
 """
 

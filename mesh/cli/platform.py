@@ -86,8 +86,12 @@ class Platform:
         *,
         query: Mapping[str, str] | None = None,
         timeout: float = 30.0,
+        content: str = JSON,
     ) -> Any:
-        """Send one request to the API server; the answer's JSON, or its text if it is none."""
+        """Send one request to the API server; the answer's JSON, or its text if it is none.
+
+        `content` is the body's type; a PATCH needs one, such as `application/merge-patch+json`.
+        """
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
 
@@ -96,7 +100,7 @@ class Platform:
             method,
             url,
             body=body,
-            header_params={"Accept": JSON, "Content-Type": JSON},
+            header_params={"Accept": JSON, "Content-Type": content},
             auth_settings=["BearerToken"],
         )
         try:

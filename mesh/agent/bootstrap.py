@@ -1,8 +1,10 @@
 """Envoy's bootstrap: what it must know before Pilot tells it the rest. Pure: values in, JSON out."""
 
 import json
+from pathlib import Path
 from typing import Any
 
+from mesh.agent import tls
 from mesh.agent.environment import Pod, ProxySettings
 from mesh.version import __version__
 
@@ -27,18 +29,21 @@ CONNECTIONS = {
         "max_active_downstream_connections": 2**31 - 1,
     },
 }
-_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def bootstrap(kind: str, pod: Pod, settings: ProxySettings) -> dict[str, Any]:
-    """The bootstrap of a `sidecar` or `router`, as the JSON form of Envoy's `Bootstrap` message."""
+def bootstrap(kind: str, pod: Pod, settings: ProxySettings, socket: Path | None = None) -> dict[str, Any]:
+    """The bootstrap of a `sidecar` or `router`, as the JSON form of Envoy's `Bootstrap` message.
+
+    `socket` is where the agent serves secrets; there is none only where Pilot is spoken to without TLS.
+    """
     return {
         "node": node(kind, pod, settings),
         "admin": {"address": address(LOCAL, settings.admin_port), "profile_path": "/dev/null"},
         "dynamic_resources": dynamic(settings),
         "static_resources": {
             "clusters": [
-                xds_cluster(settings.discovery_address),
+                *([tls.sds_cluster(socket)] if socket else []),
+                xds_cluster(settings, secure=socket is not None),
                 local_cluster("agent", settings.status_port),
                 local_cluster("prometheus_stats", settings.admin_port),
             ],
@@ -97,9 +102,9 @@ def dynamic(settings: ProxySettings) -> dict[str, Any]:
     }
 
 
-def xds_cluster(discovery_address: str) -> dict[str, Any]:
+def xds_cluster(settings: ProxySettings, *, secure: bool) -> dict[str, Any]:
     """The way to Pilot. Keepalives find out that it is gone; the last configuration stays in force."""
-    host, _, port = discovery_address.rpartition(":")
+    host, _, port = settings.discovery_address.rpartition(":")
     return {
         "name": "xds-grpc",
         "cluster_type": {
@@ -115,14 +120,8 @@ def xds_cluster(discovery_address: str) -> dict[str, Any]:
         "connect_timeout": "1s",
         "load_assignment": assignment("xds-grpc", host, int(port)),
         "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 300}},
-        "typed_extension_protocol_options": {
-            _HTTP_OPTIONS: {
-                "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
-                "explicit_http_config": {
-                    "http2_protocol_options": {"connection_keepalive": {"interval": "10s", "timeout": "5s"}}
-                },
-            }
-        },
+        "typed_extension_protocol_options": tls.http2({"interval": "10s", "timeout": "5s"}),
+        **({"transport_socket": tls.transport_socket(settings.pilot_name)} if secure else {}),
     }
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 PODINFO = Path("/etc/istio/pod")
 META_PREFIX = "ISTIO_META_"
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+PLAIN_PORT = "15010"
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -22,13 +24,17 @@ class EnvironmentProblem(Exception):
 class ProxySettings:
     """What the agent obeys of Istio's `ProxyConfig` (`PROXY_CONFIG`, JSON). Durations in seconds."""
 
-    discovery_address: str = "istio-pilot.istio-system.svc:15010"
+    discovery_address: str = "istio-pilot.istio-system.svc:15012"
     concurrency: int = 1
-    drain_duration: float = 45.0
+    drain_duration: float = 10.0
     termination_drain_duration: float = 5.0
     status_port: int = 15020
     admin_port: int = 15000
     delta: bool = True
+    plain: bool = False
+    """Speak with Pilot without TLS; only to loopback, where it may be debugged so."""
+    pilot_name: str = "istio-pilot.istio-system.svc"
+    """The name that Pilot's certificate must carry."""
 
     @classmethod
     def parse(cls, text: str, environment: Mapping[str, str]) -> "ProxySettings":
@@ -36,10 +42,13 @@ class ProxySettings:
         try:
             given = json.loads(text or "{}")
             default = cls()
+            discovery = str(given.get("discoveryAddress", default.discovery_address))
             return cls(
-                discovery_address=str(given.get("discoveryAddress", default.discovery_address)),
+                discovery_address=discovery,
+                plain=plain_wanted(discovery, given.get("controlPlaneAuthPolicy")),
+                pilot_name=environment.get("ISTIOD_SAN") or discovery.rpartition(":")[0],
                 concurrency=int(given.get("concurrency", default.concurrency)),
-                drain_duration=seconds(given.get("drainDuration", "45s")),
+                drain_duration=seconds(given.get("drainDuration", "10s")),
                 termination_drain_duration=seconds(given.get("terminationDrainDuration", "5s")),
                 status_port=int(given.get("statusPort", default.status_port)),
                 admin_port=int(given.get("proxyAdminPort", default.admin_port)),
@@ -47,6 +56,27 @@ class ProxySettings:
             )
         except (ValueError, TypeError, AttributeError) as error:
             raise EnvironmentProblem(f"PROXY_CONFIG {text!r}: {error}") from None
+
+
+def plain_wanted(discovery: str, policy: Any) -> bool:
+    """Whether Pilot is spoken to without TLS: Istio's `controlPlaneAuthPolicy` NONE, or its port for that.
+
+    Pilot offers that on loopback only; `ValueError` for another address, which would never be answered.
+    """
+    host, _, port = discovery.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(f"discoveryAddress {discovery!r}: expected host:port")
+    local = host in LOOPBACK
+    if policy in (None, "MUTUAL_TLS"):
+        return policy is None and local and port == PLAIN_PORT
+    if policy != "NONE":
+        raise ValueError(f"controlPlaneAuthPolicy {policy!r}: expected MUTUAL_TLS or NONE")
+    if not local:
+        raise ValueError(
+            f"controlPlaneAuthPolicy NONE with discoveryAddress {discovery!r}: Pilot serves xDS without TLS"
+            " on loopback only; leave controlPlaneAuthPolicy out"
+        )
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,21 @@
 """Envoy's supervision: start, watch, drain, end. One Envoy for the life of the container."""
 
 import asyncio
+import os
 import signal
-import sys
 import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from mesh.agent import bootstrap
+from mesh.agent import bootstrap, probes
 from mesh.agent.admin import Admin
 from mesh.agent.environment import Pod, ProxySettings
 from mesh.agent.http import serve
+from mesh.agent.identity.settings import IdentitySettings
+from mesh.agent.log import say
 from mesh.agent.orphans import adopt
+from mesh.agent.prober import Prober
 from mesh.agent.status import Status
 
 LEAST_DRAIN = 1.0  # seconds: callers hear of the end from Pilot and leave by themselves
@@ -38,6 +43,7 @@ class Proxy:
         log_level: str = "warning",
         component_log_level: str = "",
         folder: Path,
+        environment: Mapping[str, str] = os.environ,
     ) -> None:
         self.kind = kind
         self.pod = pod
@@ -47,7 +53,8 @@ class Proxy:
         self.folder = folder
         self.admin = Admin(settings.admin_port)
         self._leaving = asyncio.Event()
-        self.status = Status(self.admin, self._leaving.set)
+        self.identity = None if settings.plain else IdentitySettings.read(environment, pod)
+        self.status = Status(self.admin, self._leaving.set, Prober(probes.read(environment), pod.address))
 
     def __repr__(self) -> str:
         return f"<Proxy {self.kind} of {self.pod.name}.{self.pod.namespace}>"
@@ -57,14 +64,37 @@ class Proxy:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._leaving.set)
         server = await self._serve()
+        try:
+            async with self._identity():
+                return await self._envoy()
+        finally:
+            server.close()
+
+    async def _envoy(self) -> int:
+        """Envoy from its start to its end. It waits for the first certificate by itself."""
         envoy = await asyncio.create_subprocess_exec(*self.command(self.write_bootstrap()))
         adopt(envoy.pid)
         try:
             return await self._watch(envoy)
         finally:
-            server.close()
             if envoy.returncode is None:
                 await end(envoy)
+
+    @asynccontextmanager
+    async def _identity(self) -> AsyncIterator[None]:
+        """Prove who the Pod is, to Pilot and to everybody whom Envoy speaks with."""
+        if self.identity is None:
+            yield
+            return
+        from mesh.agent.identity.serving import serving
+
+        settings, pod = self.settings, self.pod
+        node = bootstrap.node("agent", pod, settings)
+        async with serving(
+            self.identity, pod, settings.discovery_address, settings.pilot_name, node
+        ) as identity:
+            self.status.identity = identity
+            yield
 
     async def _serve(self) -> asyncio.Server:
         port = self.settings.status_port
@@ -108,7 +138,8 @@ class Proxy:
         """Write the bootstrap where people look for it."""
         path = self.folder / "envoy-rev.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(bootstrap.to_json(bootstrap.bootstrap(self.kind, self.pod, self.settings)))
+        socket = self.identity.socket if self.identity else None
+        path.write_text(bootstrap.to_json(bootstrap.bootstrap(self.kind, self.pod, self.settings, socket)))
         return path
 
     def command(self, config: Path) -> list[str]:
@@ -146,8 +177,3 @@ async def end(envoy: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         envoy.kill()
         await envoy.wait()
-
-
-def say(text: str) -> None:
-    """A line of the agent's log, told apart from Envoy's."""
-    print(f"pilot-agent: {text}", file=sys.stderr, flush=True)

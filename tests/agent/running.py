@@ -62,7 +62,8 @@ async def agent(
 
 
 def environment(xds_port: int, delta: bool, config: dict[str, Any]) -> dict[str, str]:
-    settings = {"discoveryAddress": f"127.0.0.1:{xds_port}", "terminationDrainDuration": "5s"} | config
+    plain = {"discoveryAddress": f"127.0.0.1:{xds_port}", "controlPlaneAuthPolicy": "NONE"}
+    settings = plain | {"terminationDrainDuration": "5s"} | config
     return {
         "PATH": os.environ["PATH"],
         "POD_NAME": "frontend",

@@ -27,8 +27,11 @@ POD = Pod(
 )
 
 
+SOCKET = Path("/var/run/secrets/workload-spiffe-uds/socket")
+
+
 def made(kind: str = "sidecar", **settings: Any) -> dict[str, Any]:
-    return bootstrap(kind, POD, ProxySettings(**settings))
+    return bootstrap(kind, POD, ProxySettings(**settings), SOCKET)
 
 
 @pytest.mark.parametrize("kind", ["sidecar", "router"])
@@ -71,19 +74,41 @@ def test_the_ports_of_the_pod() -> None:
     assert listening == [15021, 15090]
     assert made_here["admin"]["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 15005}
     assert targets(made_here) == {
+        "sds-grpc": str(SOCKET),
         "xds-grpc": ("pilot.example", 9000),
         "agent": ("127.0.0.1", 15025),
         "prometheus_stats": ("127.0.0.1", 15005),
     }
 
 
-def targets(config: dict[str, Any]) -> dict[str, tuple[str, int]]:
-    found = {}
+def targets(config: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for cluster in config["static_resources"]["clusters"]:
         endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
-        place = endpoint["address"]["socket_address"]
-        found[cluster["name"]] = (place["address"], place["port_value"])
+        place = endpoint["address"].get("socket_address")
+        found[cluster["name"]] = (
+            (place["address"], place["port_value"]) if place else endpoint["address"]["pipe"]["path"]
+        )
     return found
+
+
+def test_pilot_is_spoken_to_by_mutual_tls() -> None:
+    clusters = {each["name"]: each for each in made(pilot_name="pilot.x")["static_resources"]["clusters"]}
+    context = clusters["xds-grpc"]["transport_socket"]["typed_config"]
+    common = context["common_tls_context"]
+    assert context["sni"] == "pilot.x"
+    assert common["tls_certificate_sds_secret_configs"][0]["name"] == "default"
+    validation = common["combined_validation_context"]
+    assert validation["validation_context_sds_secret_config"]["name"] == "ROOTCA"
+    assert validation["default_validation_context"]["match_typed_subject_alt_names"] == [
+        {"san_type": "DNS", "matcher": {"exact": "pilot.x"}}
+    ]
+
+
+def test_without_identity_there_is_no_tls() -> None:
+    clusters = bootstrap("sidecar", POD, ProxySettings())["static_resources"]["clusters"]
+    assert {each["name"] for each in clusters} == {"xds-grpc", "agent", "prometheus_stats"}
+    assert not any("transport_socket" in each for each in clusters)
 
 
 def command(tmp_path: Path, **settings: Any) -> list[str]:

@@ -1,5 +1,6 @@
 """What the agent reads of its Pod, and what it says when that makes no sense."""
 
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,9 @@ MINIMUM = {"POD_NAME": "a", "POD_NAMESPACE": "b", "INSTANCE_IP": "198.18.0.7"}
 
 def test_defaults() -> None:
     settings = ProxySettings.parse("", {})
-    assert settings.discovery_address == "istio-pilot.istio-system.svc:15010"
+    assert settings.discovery_address == "istio-pilot.istio-system.svc:15012"
+    assert (settings.plain, settings.pilot_name) == (False, "istio-pilot.istio-system.svc")
+    assert settings.drain_duration == 10
     assert (settings.concurrency, settings.delta) == (1, True)
 
 
@@ -31,11 +34,43 @@ def test_proxy_config_is_obeyed() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"concurrency": "many"}', '{"drainDuration": "5"}', '{"drainDuration": "-5s"}']
+    "text",
+    [
+        "{",
+        "[]",
+        '{"concurrency": "many"}',
+        '{"discoveryAddress": "pilot"}',
+        '{"drainDuration": "5"}',
+        '{"drainDuration": "-5s"}',
+    ],
 )
 def test_a_proxy_config_that_makes_no_sense_is_shown(text: str) -> None:
     with pytest.raises(EnvironmentProblem, match="PROXY_CONFIG"):
         ProxySettings.parse(text, {})
+
+
+@pytest.mark.parametrize(
+    ("discovery", "policy", "plain"),
+    [
+        ("127.0.0.1:15010", None, True),
+        ("127.0.0.1:15012", None, False),
+        ("127.0.0.1:15010", "MUTUAL_TLS", False),
+        ("localhost:9", "NONE", True),
+        ("istio-pilot.istio-system.svc:15010", None, False),
+    ],
+)
+def test_pilot_is_spoken_to_without_tls_on_loopback_only(
+    discovery: str, policy: str | None, plain: bool
+) -> None:
+    config = {"discoveryAddress": discovery, **({"controlPlaneAuthPolicy": policy} if policy else {})}
+    assert ProxySettings.parse(json.dumps(config), {}).plain is plain
+
+
+@pytest.mark.parametrize(("policy", "words"), [("NONE", "on loopback only"), ("SOME", "MUTUAL_TLS or NONE")])
+def test_a_policy_that_would_never_be_answered_is_refused(policy: str, words: str) -> None:
+    config = {"discoveryAddress": "pilot.istio-system.svc:15010", "controlPlaneAuthPolicy": policy}
+    with pytest.raises(EnvironmentProblem, match=words):
+        ProxySettings.parse(json.dumps(config), {})
 
 
 @pytest.mark.parametrize(

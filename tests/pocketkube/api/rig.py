@@ -175,6 +175,11 @@ class Echo:
     def pod_address(self, pod: Obj) -> str:
         return str(pod["status"].get("podIP", ""))
 
+    def pod_socket(self, pod: Obj) -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        made.setblocking(False)
+        return made
+
 
 async def _nothing() -> AsyncIterator[bytes]:
     for _ in ():

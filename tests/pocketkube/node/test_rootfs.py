@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,7 +45,14 @@ def test_folders_that_only_their_owner_may_enter_are_named(tmp_path: Path) -> No
     assert unreadable(replace(Machine.here(tmp_path), folders=(str(closed), "/usr"))) == [str(closed)]
 
 
-async def runs_from_a_closed_home(node: Node) -> list[str]:
+async def runs_under_a_volume(node: Node) -> list[str]:
+    volume = node.state.folder / "volume"
+    volume.mkdir()
+    (volume / "kept").write_text("x")
+    return await runs_from_a_closed_home(node, [[str(volume), str(node.state.folder), False]])
+
+
+async def runs_from_a_closed_home(node: Node, volumes: Sequence[list[object]] = ()) -> list[str]:
     home = node.state.folder / "home"
     project = home / "project"
     (project / "state").mkdir(parents=True)
@@ -59,6 +67,7 @@ async def runs_from_a_closed_home(node: Node) -> list[str]:
     )
     who = identity.of({"spec": {}}, {"name": "a"}, 1337)
     plan = Plan(Image("a"), who, (str(project / "program"),), {"PATH": "/usr/bin"}, "/", machine.steps(), [])
+    plan = replace(plan, volumes=[*plan.volumes, *volumes])
     sandbox = await node.runtime.create_sandbox(
         hostname="a", address="198.18.1.2", gateway=addresses.NODE, interface="a", sysctls={}
     )
@@ -74,5 +83,12 @@ def test_a_project_under_a_closed_home_works_for_every_uid(tmp_path: Path) -> No
     lines = run(runs_from_a_closed_home, tmp_path)
     assert lines[0] == "1337"
     assert "usr" in lines
+    assert "secret" not in lines
+    assert lines[-1] == "read-only"
+
+
+def test_a_volume_over_the_project_does_not_hide_it(tmp_path: Path) -> None:
+    lines = run(runs_under_a_volume, tmp_path)
+    assert lines[0] == "1337"
     assert "secret" not in lines
     assert lines[-1] == "read-only"

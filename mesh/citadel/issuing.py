@@ -46,9 +46,9 @@ class Issuer:
                 "rate_limited", "RESOURCE_EXHAUSTED",
                 f"{identity} asks too often; at most {self._settings.limit.per_second:g} times a second",
             )  # fmt: skip
-        return await self.issue(identity, csr, timedelta(seconds=seconds))
+        return await self.issue(identity, csr, seconds)
 
-    async def issue(self, identity: Identity, csr: bytes, lifetime: timedelta) -> bytes:
+    async def issue(self, identity: Identity, csr: bytes, seconds: int) -> bytes:
         """The PEM chain for a CSR; raises `Refused`. It is in the ledger before it is given away."""
         subject = Subject(identity, self._settings.dns_names(identity.namespace, identity.account))
         request = requests.parse(csr)
@@ -63,7 +63,7 @@ class Issuer:
                 "ca_not_ready", "UNAVAILABLE", f"Citadel's own certificate expired at {authority.ends}"
             )
         certificate = authority.sign(
-            subject, request.key, now=now, lifetime=self._granted(lifetime), skew=self._settings.skew
+            subject, request.key, now=now, lifetime=self._granted(seconds), skew=self._settings.skew
         )
         kept = self._ledger.add(
             Line(serial_of(certificate), identity.uri, authority.id, now, certificate.not_valid_after_utc)
@@ -74,11 +74,12 @@ class Issuer:
             raise Refused("ca_not_ready", "UNAVAILABLE", f"the ledger cannot be written: {error}") from None
         return authority.chain(certificate)
 
-    def _granted(self, wanted: timedelta) -> timedelta:
+    def _granted(self, seconds: int) -> timedelta:
         """The life to give: the usual one if none is asked for, and never too long."""
-        if wanted < SHORTEST:
+        if seconds < 1:
             return self._settings.workload_lifetime
-        return min(wanted, self._settings.longest_lifetime)
+        longest = self._settings.longest_lifetime
+        return timedelta(seconds=seconds) if seconds < longest.total_seconds() else longest
 
 
 class InProcess:
@@ -91,7 +92,7 @@ class InProcess:
         """The PEM chain for a PEM request, for the identity that it names."""
         try:
             (uri,) = uris_of(x509.load_pem_x509_csr(csr))
-            return await self._issuer.issue(Identity.parse(uri), csr, timedelta(seconds=seconds))
+            return await self._issuer.issue(Identity.parse(uri), csr, seconds)
         except Refused as error:
             kind = CitadelAway if error.status == "UNAVAILABLE" else SigningRefused
             raise kind(str(error)) from None

@@ -5,7 +5,7 @@ Made in namespaces with the injection label; looked after, wherever they are, as
 
 import asyncio
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 
 import structlog
@@ -169,8 +169,8 @@ class Secrets:
         if self._worn(present, identity) is None:
             return root
         made = new_key(self._settings.workload_algorithm)
-        lifetime: timedelta = self._settings.secret_lifetime
-        chain = await self._issuer.issue(identity, request(identity, made), lifetime)
+        seconds = int(self._settings.secret_lifetime.total_seconds())
+        chain = await self._issuer.issue(identity, request(identity, made), seconds)
         return {KEY: key_pem(made), CHAIN: chain, **root}
 
     def _secret(self, key: Key, data: dict[str, bytes]) -> Obj:

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ READY = "http://127.0.0.1:15021/healthz/ready"
 AGENT = "http://127.0.0.1:15020"
 PILOT_AGENT = [sys.executable, "-m", "mesh.agent.main"]
 STEP = 0.01
+EMPTY: Mapping[str, str] = {}
 
 
 @dataclass
@@ -39,16 +40,25 @@ class Running:
 
 @asynccontextmanager
 async def agent(
-    folder: Path, xds_port: int, *, first: bool = False, delta: bool = True, **config: Any
+    folder: Path,
+    xds_port: int,
+    *,
+    first: bool = False,
+    delta: bool = True,
+    extra: Mapping[str, str] = EMPTY,
+    **config: Any,
 ) -> AsyncIterator[Running]:
-    """Start `pilot-agent proxy sidecar`; as the first process of a PID namespace if asked to."""
+    """Start `pilot-agent proxy sidecar`; as the first process of a PID namespace if asked to.
+
+    `config` is of its ProxyConfig, `extra` of its environment.
+    """
     argv = [*PILOT_AGENT, "proxy", "sidecar", "--configPath", str(folder / "proxy")]
     if first:
         argv = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *argv]
     log = folder / "log"
     with log.open("ab") as out:
         process = await asyncio.create_subprocess_exec(
-            *argv, stdout=out, stderr=out, env=environment(xds_port, delta, config), cwd="/"
+            *argv, stdout=out, stderr=out, env=environment(xds_port, delta, config) | extra, cwd="/"
         )
     try:
         yield Running(process, await child_of(process.pid) if first else process.pid, log, folder)

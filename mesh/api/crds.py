@@ -20,7 +20,7 @@ def crd(kind: Kind) -> dict[str, Any]:
     schema = {
         "type": "object",
         "description": (kind.model.__doc__ or "").strip(),
-        "required": ["spec"],
+        **({} if kind.optional else {"required": ["spec"]}),
         "properties": {
             "spec": structural(kind.model.model_json_schema(by_alias=True)),
             "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},

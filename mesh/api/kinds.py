@@ -3,14 +3,26 @@
 from dataclasses import dataclass
 
 from mesh.api.base import Model
-from mesh.api.networking import DestinationRule, Gateway, VirtualService
+from mesh.api.networking import (
+    DestinationRule,
+    Gateway,
+    ServiceEntry,
+    VirtualService,
+    WorkloadEntry,
+    WorkloadGroup,
+)
+from mesh.api.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
 
 NETWORKING = "networking.istio.io"
+SECURITY = "security.istio.io"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind; the first version is the one stored. `columns` are pairs of title and JSON path."""
+    """A kind; the first version is the one stored. `columns` are pairs of title and JSON path.
+
+    `optional` says that an object without a spec means something: all of the spec's defaults.
+    """
 
     group: str
     kind: str
@@ -19,6 +31,7 @@ class Kind:
     versions: tuple[str, ...] = ("v1", "v1beta1", "v1alpha3")
     short_names: tuple[str, ...] = ()
     columns: tuple[tuple[str, str], ...] = ()
+    optional: bool = False
 
     @property
     def resource(self) -> str:
@@ -38,6 +51,29 @@ KINDS = (
     Kind(
         NETWORKING, "Gateway", "gateways", Gateway, short_names=("gw",),
         columns=(("Selector", ".spec.selector"),),
+    ),
+    Kind(
+        NETWORKING, "ServiceEntry", "serviceentries", ServiceEntry, short_names=("se",),
+        columns=(
+            ("Hosts", ".spec.hosts"), ("Location", ".spec.location"), ("Resolution", ".spec.resolution")
+        ),
+    ),
+    Kind(
+        NETWORKING, "WorkloadEntry", "workloadentries", WorkloadEntry, short_names=("we",),
+        columns=(("Address", ".spec.address"),),
+    ),
+    Kind(NETWORKING, "WorkloadGroup", "workloadgroups", WorkloadGroup, short_names=("wg",)),
+    Kind(
+        SECURITY, "PeerAuthentication", "peerauthentications", PeerAuthentication, ("v1", "v1beta1"),
+        short_names=("pa",), columns=(("Mode", ".spec.mtls.mode"),), optional=True,
+    ),
+    Kind(
+        SECURITY, "RequestAuthentication", "requestauthentications", RequestAuthentication, ("v1", "v1beta1"),
+        short_names=("ra",), optional=True,
+    ),
+    Kind(
+        SECURITY, "AuthorizationPolicy", "authorizationpolicies", AuthorizationPolicy, ("v1", "v1beta1"),
+        short_names=("ap",), columns=(("Action", ".spec.action"),), optional=True,
     ),
 )  # fmt: skip
 BY_KIND = {kind.kind: kind for kind in KINDS}

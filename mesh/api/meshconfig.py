@@ -1,20 +1,60 @@
 """MeshConfig: what holds for the whole mesh (ConfigMap `istio`, key `mesh`).
 
-Source: Istio's reference of MeshConfig; the fields that this mesh obeys, named as there.
+Source: Istio's reference of MeshConfig; the fields that this mesh obeys, named as there. Istio's other fields
+are accepted, and `advice_of` says that nothing comes of them; what is no field of Istio's is refused.
 """
 
-from typing import Literal
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 import yaml
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict
 from pydantic.alias_generators import to_camel
 
 from mesh.api.base import Duration, Model
+from mesh.api.checks import Fault, advice, check
 from mesh.api.errors import ConfigError, Problem
+from mesh.api.extensions import (
+    EnvoyExternalAuthorizationGrpcProvider,
+    EnvoyExternalAuthorizationHttpProvider,
+    EnvoyExternalAuthorizationRequestBody,
+    ExtensionProvider,
+)
 from mesh.api.networking.destination_rule import LocalityLbSetting
+from mesh.api.parse import checked
 from mesh.model import ObjectKey
 
+__all__ = [
+    "EnvoyExternalAuthorizationGrpcProvider",
+    "EnvoyExternalAuthorizationHttpProvider",
+    "EnvoyExternalAuthorizationRequestBody",
+    "ExtensionProvider",
+    "MeshConfig",
+    "OutboundTrafficPolicy",
+    "ProxyConfig",
+    "advice_of",
+]
+
 KEY = ObjectKey("ConfigMap", "istio-system", "istio")
+UNUSED = frozenset(
+    {
+        "proxyListenPort", "proxyInboundListenPort", "proxyHttpPort", "tcpKeepalive", "ingressClass",
+        "ingressService", "ingressControllerMode", "ingressSelector", "enableTracing",
+        "enableEnvoyAccessLogService", "disableEnvoyListenerLog", "configSources", "defaultHttpRetryPolicy",
+        "dnsRefreshRate", "h2UpgradePolicy", "inboundClusterStatName", "outboundClusterStatName",
+        "inboundTrafficPolicy", "caCertificates", "ca", "certificates", "thriftConfig", "serviceSettings",
+        "enablePrometheusMerge", "verifyCertificateAtClient", "discoverySelectors", "pathNormalization",
+        "defaultProviders", "meshMTLS", "tlsDefaults", "mixerCheckServer", "mixerReportServer",
+        "disablePolicyChecks", "disableMixerHttpReports", "policyCheckFailOpen",
+        "enableClientSidePolicyCheck", "reportBatchMaxEntries", "reportBatchMaxTime", "authPolicy",
+        "rdsRefreshDelay", "sdsUdsPath", "sdsRefreshDelay",
+        "sidecarToTelemetrySessionAffinity",
+        "enableSdsTokenMount", "sdsUseK8sSaJwt",
+        "hboneInboundProtocol", "serviceScopeConfigs", "protocolDetectionTimeoutMs",
+    }
+)  # fmt: skip
+"""Fields of Istio's, older ones too, that this mesh does not act on."""
 
 
 class OutboundTrafficPolicy(Model):
@@ -28,7 +68,7 @@ class ProxyConfig(Model):
 
     model_config = ConfigDict(extra="allow", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
-    discovery_address: str = "istio-pilot.istio-system.svc:15010"
+    discovery_address: str = "istio-pilot.istio-system.svc:15012"
     concurrency: int = 1
 
 
@@ -37,6 +77,8 @@ class MeshConfig(Model):
 
     root_namespace: str = "istio-system"
     trust_domain: str = "cluster.local"
+    trust_domain_aliases: tuple[str, ...] = ()
+    enable_auto_mtls: bool = True
     access_log_file: str = ""
     access_log_encoding: Literal["TEXT", "JSON"] = "TEXT"
     access_log_format: str = ""
@@ -48,15 +90,40 @@ class MeshConfig(Model):
     default_service_export_to: tuple[str, ...] = ("*",)
     default_virtual_service_export_to: tuple[str, ...] = ("*",)
     default_destination_rule_export_to: tuple[str, ...] = ("*",)
+    extension_providers: tuple[ExtensionProvider, ...] = ()
+
+    @check
+    def _providers(self) -> Iterator[Fault]:
+        for name, times in Counter(each.name for each in self.extension_providers).items():
+            if times > 1:
+                yield Fault("extensionProviders", f"{name!r} stands {times} times", "give each its own name")
 
     @classmethod
     def from_yaml(cls, text: str) -> "MeshConfig":
         """Read the ConfigMap's text; `ConfigError` names each field that is wrong."""
-        try:
-            return cls.model_validate(yaml.safe_load(text) or {})
-        except yaml.YAMLError as error:
-            raise ConfigError([Problem(KEY, "data.mesh", f"not YAML: {error}")]) from None
-        except ValidationError as error:
-            raise ConfigError(
-                [Problem(KEY, ".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
-            ) from None
+        fields = {name: value for name, value in plain(text).items() if name not in UNUSED}
+        return checked(cls, fields, KEY, path="data.mesh")
+
+
+def advice_of(text: str) -> list[Problem]:
+    """What of the ConfigMap's text is accepted, but nothing will come of it."""
+    unused = [
+        Problem(
+            KEY, f"data.mesh.{name}", "is not used by this mesh", "leave it out, or know that nothing happens"
+        )
+        for name in plain(text)
+        if name in UNUSED
+    ]
+    doubts = advice(MeshConfig.from_yaml(text), "data.mesh")
+    return unused + [Problem(KEY, each.path, each.message, each.remedy) for each in doubts]
+
+
+def plain(text: str) -> Mapping[str, Any]:
+    """The text's fields; `ConfigError` unless it is a mapping in YAML."""
+    try:
+        found = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError([Problem(KEY, "data.mesh", f"not YAML: {error}")]) from None
+    if not isinstance(found, dict):
+        raise ConfigError([Problem(KEY, "data.mesh", f"is {str(found)[:40]!r}", "write a mapping of fields")])
+    return {str(name): value for name, value in found.items()}

@@ -3,15 +3,18 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, get_args
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from mesh.api.checks import faults, models_in, partial
 from mesh.api.errors import ConfigError, Problem
 from mesh.api.kinds import BY_KIND, Kind
 from mesh.model import ConfigObject, Labels, ObjectKey
 
+M = TypeVar("M", bound=BaseModel)
+SHOWN = 60  # characters of a value
 REMEDIES = {
     "missing": "add it",
     "string_type": "put the value in quotes",
@@ -85,34 +88,63 @@ def kind_of(obj: Mapping[str, Any], key: ObjectKey, origin: str) -> tuple[Kind, 
 
 def parse_spec(kind: Kind, spec: Any, key: ObjectKey, *, origin: str = "") -> Any:
     """The typed spec of an object; `ConfigError` with all problems."""
+    if spec is None and kind.optional:
+        spec = {}
     if not isinstance(spec, Mapping):
         found = "is missing" if spec is None else f"is {spec!r}"
         raise ConfigError(
             [Problem(key, "spec", found, "a spec belongs beside metadata, not inside it", origin)]
         )
+    return checked(kind.model, spec, key, origin=origin)
+
+
+def checked(
+    model: type[M], value: Mapping[str, Any], key: ObjectKey, *, path: str = "spec", origin: str = ""
+) -> M:
+    """A message of an object; `ConfigError` with all that is wrong in schema and content."""
+    made, details = read(model, value)
+    problems = [problem(detail, model, key, path, origin) for detail in details]
+    problems += [Problem(key, each.path, each.message, each.remedy, origin) for each in faults(made, path)]
+    if problems:
+        raise ConfigError(problems)
+    return made
+
+
+def read(model: type[M], value: Mapping[str, Any]) -> tuple[M, list[ErrorDetails]]:
+    """A message, or what is good of it with pydantic's errors for the rest."""
     try:
-        return kind.model.model_validate(spec)
+        return model.model_validate(value), []
     except ValidationError as error:
-        raise ConfigError([problem(detail, kind, key, origin) for detail in error.errors()]) from None
+        return partial(model, value), error.errors()
 
 
-def problem(detail: ErrorDetails, kind: Kind, key: ObjectKey, origin: str) -> Problem:
+def problem(detail: ErrorDetails, model: type[BaseModel], key: ObjectKey, base: str, origin: str) -> Problem:
     """One of pydantic's errors in our words."""
-    path = path_of(detail["loc"])
+    path = path_of(detail["loc"], base)
     if detail["type"] == "extra_forbidden":
-        return Problem(key, path, "there is no such field", near_field(kind, detail["loc"]), origin)
+        return Problem(key, path, "there is no such field", near_field(model, detail["loc"]), origin)
+    if detail["type"] == "missing":
+        return Problem(key, path, "is missing", REMEDIES["missing"], origin)
     message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] != "value_error":
+        message = f"is {shown(detail['input'])}: {message}"
     return Problem(key, path, message, REMEDIES.get(detail["type"], ""), origin)
 
 
-def path_of(location: tuple[int | str, ...]) -> str:
+def shown(value: Any) -> str:
+    """A value as an error shows it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def path_of(location: tuple[int | str, ...], base: str = "spec") -> str:
     """`spec.http[0].route[1].weight`."""
-    return "spec" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return base + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
 
 
-def near_field(kind: Kind, location: tuple[int | str, ...]) -> str:
+def near_field(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
     """Which field was perhaps meant by an unknown one."""
-    known = sorted(fields_at(kind.model, location[:-1]))
+    known = sorted(fields_at(model, location[:-1]))
     near = difflib.get_close_matches(str(location[-1]), known, n=1)
     return f"did you mean {near[0]}?" if near else f"fields here are {', '.join(known)}"
 
@@ -126,14 +158,6 @@ def fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> Iterat
             model = found or model
     for name, field in model.model_fields.items():
         yield field.alias or name
-
-
-def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models that a type annotation speaks of."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from models_in(argument)
 
 
 def timestamp(text: str | None) -> float:

@@ -5,9 +5,9 @@ Source: Istio's reference of networking.istio.io/v1 DestinationRule; every field
 
 import math
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from mesh.api.base import (
     Count,
@@ -21,6 +21,7 @@ from mesh.api.base import (
     at_most_one,
     exactly_one,
 )
+from mesh.api.checks import check
 from mesh.api.networking.virtual_service import PortSelector
 
 LARGEST_TABLE = 5_000_011  # Envoy's limit for Maglev
@@ -56,12 +57,11 @@ class MagLev(Model):
 
     table_size: Count = 65537
 
-    @model_validator(mode="after")
-    def _prime(self) -> Self:
+    @check
+    def _prime(self) -> None:
         size = self.table_size
         if not 2 <= size <= LARGEST_TABLE or any(size % each == 0 for each in range(2, math.isqrt(size) + 1)):
             raise ValueError(f"tableSize is {size}; it must be a prime number up to {LARGEST_TABLE}")
-        return self
 
 
 class ConsistentHash(Model):
@@ -75,11 +75,10 @@ class ConsistentHash(Model):
     maglev: MagLev | None = None
     minimum_ring_size: Count | None = None
 
-    @model_validator(mode="after")
-    def _one(self) -> Self:
+    @check
+    def _one(self) -> None:
         exactly_one(self, "http_header_name", "http_cookie", "use_source_ip", "http_query_parameter_name")
         at_most_one(self, "ring_hash", "maglev")
-        return self
 
 
 class LocalityDistribute(Model):
@@ -90,11 +89,10 @@ class LocalityDistribute(Model):
 
     model_config = {"alias_generator": lambda name: "from" if name == "from_" else name}
 
-    @model_validator(mode="after")
-    def _sum(self) -> Self:
+    @check
+    def _sum(self) -> None:
         if self.to and sum(self.to.values()) != 100:
             raise ValueError(f"the weights in to add up to {sum(self.to.values())}, not to 100")
-        return self
 
 
 class LocalityFailover(Model):
@@ -132,10 +130,9 @@ class LoadBalancerSettings(Model):
     warmup_duration_secs: Duration | None = None
     warmup: WarmupConfiguration | None = None
 
-    @model_validator(mode="after")
-    def _one(self) -> Self:
+    @check
+    def _one(self) -> None:
         at_most_one(self, "simple", "consistent_hash")
-        return self
 
 
 class TcpKeepalive(Model):
@@ -203,13 +200,12 @@ class ClientTLSSettings(Model):
     sni: str | None = None
     insecure_skip_verify: bool | None = None
 
-    @model_validator(mode="after")
-    def _content(self) -> Self:
+    @check
+    def _content(self) -> None:
         if self.mode == "MUTUAL" and not (
             self.credential_name or (self.client_certificate and self.private_key)
         ):
             raise ValueError("mode MUTUAL needs clientCertificate and privateKey, or credentialName")
-        return self
 
 
 class TunnelSettings(Model):
@@ -280,12 +276,11 @@ class DestinationRule(Model):
     export_to: tuple[str, ...] = ()
     workload_selector: WorkloadSelector | None = None
 
-    @model_validator(mode="after")
-    def _content(self) -> Self:
+    @check
+    def _content(self) -> None:
         names = [subset.name for subset in self.subsets]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(
                 f"subsets names {', '.join(twice)} more than once; a subset's name must be unique"
             )
-        return self

@@ -3,11 +3,10 @@
 Source: Istio's reference of networking.istio.io/v1 Gateway; every field is named as there.
 """
 
-from typing import Literal, Self
-
-from pydantic import model_validator
+from typing import Literal
 
 from mesh.api.base import Model, Port, host
+from mesh.api.checks import check
 from mesh.model import Protocol
 
 SERVED = ("HTTP", "HTTPS", "GRPC", "GRPC-WEB", "HTTP2", "MONGO", "TCP", "TLS")
@@ -21,11 +20,10 @@ class ServerPort(Model):
     name: str = ""
     target_port: Port | None = None
 
-    @model_validator(mode="after")
-    def _protocol(self) -> Self:
+    @check
+    def _protocol(self) -> None:
         if self.protocol.upper() not in SERVED:
             raise ValueError(f"protocol is {self.protocol!r}; use one of {', '.join(SERVED)}")
-        return self
 
     @property
     def speaks(self) -> Protocol:
@@ -53,14 +51,13 @@ class ServerTLSSettings(Model):
     max_protocol_version: Literal["TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"] = "TLS_AUTO"
     cipher_suites: tuple[str, ...] = ()
 
-    @model_validator(mode="after")
-    def _certificate(self) -> Self:
+    @check
+    def _certificate(self) -> None:
         own = self.mode in {"SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL"}
         if own and not (
             self.credential_name or self.credential_names or (self.server_certificate and self.private_key)
         ):
             raise ValueError(f"mode {self.mode} needs credentialName, or serverCertificate and privateKey")
-        return self
 
 
 class Server(Model):
@@ -73,15 +70,14 @@ class Server(Model):
     default_endpoint: str | None = None
     name: str = ""
 
-    @model_validator(mode="after")
-    def _content(self) -> Self:
+    @check
+    def _content(self) -> None:
         if not self.hosts:
             raise ValueError("hosts must name at least one host; '*' means all")
         for each in self.hosts:
             host(each.rpartition("/")[2])
         if self.port.speaks.is_tls and self.tls is None:
             raise ValueError(f"a server of protocol {self.port.protocol} needs tls")
-        return self
 
 
 class Gateway(Model):
@@ -90,8 +86,8 @@ class Gateway(Model):
     selector: dict[str, str] = {}
     servers: tuple[Server, ...] = ()
 
-    @model_validator(mode="after")
-    def _content(self) -> Self:
+    @check
+    def _content(self) -> None:
         if not self.servers:
             raise ValueError("servers must have at least one server")
         names = [(server.port.number, server.port.name) for server in self.servers if server.port.name]
@@ -101,4 +97,3 @@ class Gateway(Model):
                 raise ValueError(
                     f"port name {name!r} is used for ports {sorted({number, *others})}; give each its own"
                 )
-        return self

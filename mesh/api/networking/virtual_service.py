@@ -3,9 +3,7 @@
 Source: Istio's reference of networking.istio.io/v1 VirtualService; every field is named as there.
 """
 
-from typing import Literal, Self
-
-from pydantic import model_validator
+from typing import Literal
 
 from mesh.api.base import (
     Count,
@@ -21,6 +19,7 @@ from mesh.api.base import (
     at_most_one,
     exactly_one,
 )
+from mesh.api.checks import check
 
 MESH_GATEWAY = "mesh"
 TOTAL_WEIGHT = 2**32 - 1
@@ -42,12 +41,11 @@ class StringMatch(Model):
     prefix: str | None = None
     regex: Regex | None = None
 
-    @model_validator(mode="after")
-    def _one(self) -> Self:
+    @check
+    def _one(self) -> None:
         exactly_one(self, "exact", "prefix", "regex")
         if self.prefix == "":
             raise ValueError("prefix must not be empty")
-        return self
 
 
 class HeaderMatch(Model):
@@ -57,10 +55,9 @@ class HeaderMatch(Model):
     prefix: str | None = None
     regex: Regex | None = None
 
-    @model_validator(mode="after")
-    def _one(self) -> Self:
+    @check
+    def _one(self) -> None:
         at_most_one(self, "exact", "prefix", "regex")
-        return self
 
 
 class PortSelector(Model):
@@ -97,11 +94,10 @@ class Percent(Model):
 
     value: float = 0.0
 
-    @model_validator(mode="after")
-    def _range(self) -> Self:
+    @check
+    def _range(self) -> None:
         if not 0 <= self.value <= 100:
             raise ValueError(f"{self.value} is not a percentage (0-100)")
-        return self
 
 
 class HTTPMatchRequest(Model):
@@ -130,11 +126,10 @@ class HTTPRouteDestination(Model):
     weight: Whole = 0
     headers: Headers | None = None
 
-    @model_validator(mode="after")
-    def _weight(self) -> Self:
+    @check
+    def _weight(self) -> None:
         if self.weight < 0:
             raise ValueError(f"weight is {self.weight}; it must not be negative")
-        return self
 
 
 class RegexRewrite(Model):
@@ -151,12 +146,11 @@ class HTTPRewrite(Model):
     authority: str | None = None
     uri_regex_rewrite: RegexRewrite | None = None
 
-    @model_validator(mode="after")
-    def _one(self) -> Self:
+    @check
+    def _one(self) -> None:
         at_most_one(self, "uri", "uri_regex_rewrite")
         if self.uri is None and self.authority is None and self.uri_regex_rewrite is None:
             raise ValueError("one of uri, authority, uriRegexRewrite must be set")
-        return self
 
 
 class HTTPRedirect(Model):
@@ -169,12 +163,11 @@ class HTTPRedirect(Model):
     scheme: str | None = None
     redirect_code: Whole = 301
 
-    @model_validator(mode="after")
-    def _content(self) -> Self:
+    @check
+    def _content(self) -> None:
         at_most_one(self, "port", "derive_port")
         if self.redirect_code not in {301, 302, 303, 307, 308}:
             raise ValueError(f"redirectCode is {self.redirect_code}; it must be 301, 302, 303, 307 or 308")
-        return self
 
 
 class HTTPBody(Model):
@@ -183,10 +176,9 @@ class HTTPBody(Model):
     string: str | None = None
     bytes: str | None = None
 
-    @model_validator(mode="after")
-    def _one(self) -> Self:
+    @check
+    def _one(self) -> None:
         exactly_one(self, "string", "bytes")
-        return self
 
 
 class HTTPDirectResponse(Model):
@@ -195,11 +187,10 @@ class HTTPDirectResponse(Model):
     status: Whole
     body: HTTPBody | None = None
 
-    @model_validator(mode="after")
-    def _status(self) -> Self:
+    @check
+    def _status(self) -> None:
         if not 200 <= self.status < 600:
             raise ValueError(f"status is {self.status}; it must be 200-599")
-        return self
 
 
 class HTTPRetry(Model):
@@ -212,12 +203,11 @@ class HTTPRetry(Model):
     retry_ignore_previous_hosts: bool | None = None
     backoff: Duration | None = None
 
-    @model_validator(mode="after")
-    def _conditions(self) -> Self:
+    @check
+    def _conditions(self) -> None:
         for word in filter(None, (part.strip() for part in self.retry_on.split(","))):
             if word not in RETRY_ON and not (word.isdecimal() and 100 <= int(word) < 600):
                 raise ValueError(f"retryOn has {word!r}; use {', '.join(sorted(RETRY_ON))}, or status codes")
-        return self
 
 
 class Delay(Model):
@@ -236,12 +226,11 @@ class Abort(Model):
     http2_error: str | None = None
     percentage: Percent | None = None
 
-    @model_validator(mode="after")
-    def _one(self) -> Self:
+    @check
+    def _one(self) -> None:
         exactly_one(self, "http_status", "grpc_status", "http2_error")
         if self.http_status is not None and not 200 <= self.http_status < 600:
             raise ValueError(f"httpStatus is {self.http_status}; it must be 200-599")
-        return self
 
 
 class HTTPFaultInjection(Model):
@@ -250,11 +239,10 @@ class HTTPFaultInjection(Model):
     delay: Delay | None = None
     abort: Abort | None = None
 
-    @model_validator(mode="after")
-    def _some(self) -> Self:
+    @check
+    def _some(self) -> None:
         if self.delay is None and self.abort is None:
             raise ValueError("one of delay, abort must be set")
-        return self
 
 
 class HTTPMirrorPolicy(Model):
@@ -303,8 +291,8 @@ class HTTPRoute(Model):
     cors_policy: CorsPolicy | None = None
     headers: Headers | None = None
 
-    @model_validator(mode="after")
-    def _content(self) -> Self:
+    @check
+    def _content(self) -> None:
         kinds = [name for name in ("route", "redirect", "direct_response", "delegate") if getattr(self, name)]
         if len(kinds) != 1:
             raise ValueError(
@@ -315,7 +303,6 @@ class HTTPRoute(Model):
         if self.mirror and self.mirrors:
             raise ValueError("only one of mirror, mirrors may be set")
         check_weights([each.weight for each in self.route])
-        return self
 
 
 class L4MatchAttributes(Model):
@@ -347,10 +334,9 @@ class TCPRoute(Model):
     match: tuple[L4MatchAttributes, ...] = ()
     route: tuple[RouteDestination, ...]
 
-    @model_validator(mode="after")
-    def _weights(self) -> Self:
+    @check
+    def _weights(self) -> None:
         check_weights([each.weight for each in self.route])
-        return self
 
 
 class TLSRoute(TCPRoute):
@@ -369,15 +355,14 @@ class VirtualService(Model):
     tcp: tuple[TCPRoute, ...] = ()
     export_to: tuple[str, ...] = ()
 
-    @model_validator(mode="after")
-    def _content(self) -> Self:
+    @check
+    def _content(self) -> None:
         if len(set(self.hosts)) != len(self.hosts):
             raise ValueError(f"hosts names one more than once: {sorted(self.hosts)}")
         if not (self.http or self.tls or self.tcp):
             raise ValueError("one of http, tls, tcp must have a route")
         if "*" in self.hosts and (not self.gateways or MESH_GATEWAY in self.gateways):
             raise ValueError("host '*' is only for gateways; name them in gateways, without 'mesh'")
-        return self
 
 
 def check_weights(weights: list[int]) -> None:

@@ -1,0 +1,163 @@
+"""Checks of content: what a schema cannot say, told for all messages at once, whatever else is broken.
+
+A method of a `Model` marked with `check` yields a `Fault` for each thing that is wrong (or raises
+ValueError for one that concerns the whole message); one marked with `advise` yields what is accepted, but not
+what somebody will have meant. `faults` and `advice` run them over a whole tree of messages.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, TypeVar, get_args
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+CHECK, ADVICE = "__mesh_check__", "__mesh_advice__"
+M = TypeVar("M", bound=BaseModel)
+Method = TypeVar("Method", bound=Callable[[Any], Iterable["Fault"] | None])
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something about the field at `path`, seen from its message (`subsets[1].name`; "" is the message)."""
+
+    path: str
+    message: str
+    remedy: str = ""
+
+
+def check(method: Method) -> Method:
+    """Mark a method that tells what is wrong with its message."""
+    setattr(method, CHECK, True)
+    return method
+
+
+def advise(method: Method) -> Method:
+    """Mark a method that tells what is allowed, but probably not meant."""
+    setattr(method, ADVICE, True)
+    return method
+
+
+def faults(message: BaseModel, path: str) -> Iterator[Fault]:
+    """What is wrong in a tree of messages, each with its whole path."""
+    yield from found(message, path, CHECK)
+
+
+def advice(message: BaseModel, path: str) -> Iterator[Fault]:
+    """What is doubtful in a tree of messages, each with its whole path."""
+    yield from found(message, path, ADVICE)
+
+
+def found(message: BaseModel, path: str, mark: str) -> Iterator[Fault]:
+    """What the marked methods of all messages of a tree tell."""
+    for place, each in walk(message, path):
+        for method in marked(type(each), mark):
+            for fault in told(method, each):
+                yield Fault(joined(place, fault.path), fault.message, fault.remedy)
+
+
+@cache
+def marked(cls: type[BaseModel], mark: str) -> tuple[Callable[[Any], Iterable[Fault] | None], ...]:
+    """The methods of a class that have a mark."""
+    names = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base))
+    methods = (getattr(cls, name) for name in names if not name.startswith(("__", "model_")))
+    return tuple(method for method in methods if getattr(method, mark, False) is True)
+
+
+def told(method: Callable[[Any], Iterable[Fault] | None], message: BaseModel) -> Iterator[Fault]:
+    """What one method tells; nothing where it needs a field that is broken, which is told already."""
+    try:
+        yield from method(message) or ()
+    except ValueError as error:
+        yield Fault("", str(error))
+    except AttributeError:
+        if complete(message):
+            raise
+
+
+def complete(message: BaseModel) -> bool:
+    """Whether a message and those in it have all their fields."""
+    return all(type(each).model_fields.keys() <= vars(each).keys() for _, each in walk(message, ""))
+
+
+def joined(path: str, further: str) -> str:
+    """A path and one from there on."""
+    return f"{path}.{further}" if path and further and not further.startswith("[") else path + further
+
+
+def walk(message: BaseModel, path: str) -> Iterator[tuple[str, BaseModel]]:
+    """A message and all that are in it, with their paths, the outer one first."""
+    yield path, message
+    fields = type(message).model_fields
+    for name, value in vars(message).items():
+        if isinstance(value, BaseModel | tuple | dict) and value:
+            yield from inside(value, joined(path, fields[name].alias or name) if name in fields else path)
+
+
+def inside(value: Any, path: str) -> Iterator[tuple[str, BaseModel]]:
+    """The messages in the value of a field."""
+    if isinstance(value, BaseModel):
+        yield from walk(value, path)
+    elif isinstance(value, tuple):
+        for index, each in enumerate(value):
+            if isinstance(each, BaseModel):
+                yield from walk(each, f"{path}[{index}]")
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            if isinstance(each, BaseModel):
+                yield from walk(each, f"{path}[{key}]")
+
+
+def partial(cls: type[M], data: Mapping[str, Any]) -> M:
+    """A message with those of its fields that are good, and with good parts of the others.
+
+    The rest is not there at all, so that who asks for it gets an AttributeError.
+    """
+    given: dict[str, Any] = {}
+    missing: list[str] = []
+    for name, field in cls.model_fields.items():
+        key = field.alias if field.alias and field.alias in data else name
+        if key in data:
+            value = good(cls, name, data[key])
+            given[name] = value
+            missing += [name] if value is None and data[key] is not None else []
+        elif field.is_required():
+            missing.append(name)
+    made = cls.model_construct(**given)
+    for name in missing:
+        vars(made).pop(name, None)
+    return made
+
+
+def good(cls: type[BaseModel], name: str, value: Any) -> Any:
+    """The value of a field; its good part if there is one; else None."""
+    try:
+        return adapter(cls, name).validate_python(value)
+    except ValidationError:
+        inner = next(models_in(cls.model_fields[name].annotation), None)
+        return part(inner, value) if inner else None
+
+
+def part(cls: type[BaseModel], value: Any) -> Any:
+    """The good part of a message, of a list of them, or of a mapping to them."""
+    if isinstance(value, list | tuple):
+        return tuple(partial(cls, each) for each in value if isinstance(each, Mapping))
+    return partial(cls, value) if isinstance(value, Mapping) else None
+
+
+@cache
+def adapter(cls: type[BaseModel], name: str) -> TypeAdapter[Any]:
+    """What validates one field alone."""
+    field = cls.model_fields[name]
+    annotation: Any = field.annotation
+    for each in field.metadata:
+        annotation = Annotated[annotation, each]
+    return TypeAdapter(annotation)
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that a type annotation speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from models_in(argument)

@@ -72,8 +72,10 @@ def proxy(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from mesh.agent.environment import Pod, ProxySettings
+    from mesh.agent.log import configure
     from mesh.agent.proxy import Proxy
 
+    configure()
     pod = Pod.read()
     settings = ProxySettings.parse(os.environ.get("PROXY_CONFIG", ""), os.environ)
 

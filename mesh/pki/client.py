@@ -9,10 +9,10 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
-import structlog
 
 from mesh.pki import wire
 from mesh.pki.keypair import KeyPair
+from mesh.pki.log import Log
 from mesh.pki.signer import CitadelAway, SigningFailed, SigningRefused
 
 TIMEOUT = 10.0
@@ -20,7 +20,7 @@ TIMEOUT = 10.0
 
 AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED})
 
-log = structlog.get_logger(component="certificates")
+log = Log("certificates")
 
 __all__ = ["CitadelAway", "CitadelClient", "SigningFailed", "SigningRefused"]
 

@@ -9,13 +9,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import structlog
-
 from mesh.pki.certificates import seconds_left, serial_of
 from mesh.pki.clock import Clock, utc_now
 from mesh.pki.csr import request
 from mesh.pki.keypair import KeyPair
 from mesh.pki.keys import Algorithm, key_pem, new_key
+from mesh.pki.log import Log
 from mesh.pki.signer import Signer, SigningFailed
 from mesh.pki.spiffe import Identity
 
@@ -24,7 +23,7 @@ RENEW = (0.75, 0.85)  # of the certificate's life; chosen at random, so that a t
 BACKOFF = (0.5, 30.0)  # seconds: first and longest pause after a failure
 LOOK = 60.0  # seconds at most between looks at the clock: machines sleep, and clocks are put right
 
-log = structlog.get_logger(component="certificates")
+log = Log("certificates")
 
 
 @dataclass(frozen=True, slots=True)

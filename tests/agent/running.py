@@ -58,7 +58,7 @@ async def agent(
     log = folder / "log"
     with log.open("ab") as out:
         process = await asyncio.create_subprocess_exec(
-            *argv, stdout=out, stderr=out, env=environment(xds_port, delta, config) | extra, cwd="/"
+            *argv, stdout=out, stderr=out, env={**environment(xds_port, delta, config), **extra}, cwd="/"
         )
     try:
         yield Running(process, await child_of(process.pid) if first else process.pid, log, folder)

@@ -1,4 +1,4 @@
-"""A mesh with identity inside a scenario's namespaces: a real API server, a real Citadel, Pilot's secure port.
+"""A mesh with identity in a scenario: a real API server, a real Citadel, the secure port of a real Pilot.
 
 The names of the Services lead to 127.0.0.1 by a file of hosts that only the scenario sees.
 """

@@ -1,7 +1,6 @@
 """The Pod's identity with a real Envoy, a real Citadel and Pilot's secure port; the wire is looked at."""
 
 import asyncio
-import json
 import ssl
 import time
 from pathlib import Path
@@ -15,11 +14,11 @@ from envoy.extensions.transport_sockets.tls.v3 import secret_pb2, tls_pb2
 
 from mesh.model.trust import ROOTCA
 from mesh.pilot.types import LDS, Resource
-from mesh.pki.certificates import identity_of, load_chain
+from mesh.pki.certificates import identity_of
 from mesh.pki.keypair import KeyPair
 from mesh.pki.serving import client_context
 from tests.agent.inside import run
-from tests.agent.running import AGENT, READY, ready, status, text, until
+from tests.agent.running import AGENT, ready, text
 from tests.agent.secured import FRONTEND, agents, secure_pilot, secured
 from tests.agent.test_proxy import application, through_envoy
 from tests.citadel import rig
@@ -135,4 +134,5 @@ def test_envoy_shows_a_certificate_of_citadel(tmp_path: Path) -> None:
     assert 'istio_agent_cert_expiry_seconds{resource_name="default"} 86' in found["metrics"]
     assert "envoy_server_live" in found["metrics"]
     assert "Traceback" not in found["log"]
+    print("TAKEN", found["taken"], found["log"])
     assert found["taken"] < 10

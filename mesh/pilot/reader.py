@@ -101,6 +101,15 @@ class Reader:
         """All Gateways, oldest first."""
         return self._objects(tables.GATEWAYS, tables.ONLY)
 
+    def policies(self, kind: str, namespace: str) -> tuple[ConfigObject, ...]:
+        """A namespace's policies of one kind of security.istio.io, oldest first."""
+        return self._objects(tables.POLICIES, (kind, namespace))
+
+    def selected(self, namespace: str) -> frozenset[str]:
+        """Keys of the labels by which a namespace's policies choose workloads."""
+        found: frozenset[str] = self._get(tables.SELECTED, namespace) or frozenset()
+        return found
+
     def labels_used(self) -> frozenset[str]:
         """Keys of the labels by which rules choose callers."""
         found: frozenset[str] = self._get(tables.LABELS_USED, tables.ONLY) or frozenset()

@@ -5,6 +5,7 @@ so fine that a key changes only if what depends on it may. Looking up is `reader
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, MutableMapping
+from functools import partial
 from typing import Any, Protocol
 
 from mesh.api.meshconfig import MeshConfig
@@ -33,6 +34,8 @@ DESTINATIONS = "destinations"  # (namespace, host name) -> DestinationRules ther
 WILD_DESTINATIONS = "wild-destinations"  # namespace -> DestinationRules there with a wildcard host
 GATEWAYS = "gateways"  # () -> Gateways, oldest first
 LABELS_USED = "labels-used"  # () -> keys of the labels by which rules choose callers
+POLICIES = "policies"  # (kind, namespace) -> policies of security there, oldest first
+SELECTED = "selected"  # namespace -> keys of the labels by which policies there choose workloads
 
 ONLY: Hashable = ()
 """The key of tables with one entry."""
@@ -258,8 +261,40 @@ def labels_in(spec: Any) -> Iterator[str]:
             yield from spec.workload_selector.match_labels
 
 
+def policies(draft: Draft, every: list[ConfigObject], *, kind: str) -> None:
+    """Index policies of one kind by namespace, so that one of another namespace changes nothing there."""
+    found: dict[Hashable, list[ConfigObject]] = {}
+    for each in every:
+        found.setdefault((kind, each.namespace), []).append(each)
+    others = {key: each for key, each in draft.tables.get(POLICIES, {}).items() if key[0] != kind}  # type: ignore[index]
+    draft.replace(POLICIES, {**others, **{key: tuple(each) for key, each in found.items()}})
+    selected(draft)
+
+
+def selected(draft: Draft) -> None:
+    """Find the labels that make a difference between workloads of one namespace."""
+    found: dict[Hashable, set[str]] = {}
+    for every in draft.tables[POLICIES].values():
+        for each in every:
+            found.setdefault(each.namespace, set()).update(chosen_by(each.spec))
+    draft.replace(SELECTED, {namespace: frozenset(each) for namespace, each in found.items() if each})
+
+
+def chosen_by(spec: Any) -> Iterator[str]:
+    """The labels of workloads that a policy asks for."""
+    if spec.selector is not None:
+        yield from spec.selector.match_labels
+    if getattr(spec, "target_refs", ()):
+        yield GATEWAY_NAME
+
+
+POLICY_KINDS = ("PeerAuthentication", "RequestAuthentication", "AuthorizationPolicy")
+GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
+"""The label of the workloads of a Gateway of the Gateway API, which `targetRefs` may name."""
+
 INDEXES: dict[str, Callable[[Draft, list[ConfigObject]], None]] = {
     "VirtualService": virtual_services,
     "DestinationRule": destination_rules,
     "Gateway": gateways,
+    **{kind: partial(policies, kind=kind) for kind in POLICY_KINDS},
 }

@@ -15,11 +15,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 from mesh.cli.errors import CommandError, NoCluster
+from mesh.platform.forward import CannotForward
+from mesh.platform.pilot import NAMESPACE as SYSTEM_NAMESPACE
+from mesh.platform.pilot import SELECTOR as PILOT_SELECTOR
+from mesh.platform.pilot import PilotDebug, PilotRefused, is_ready
 
 JSON = "application/json"
-SYSTEM_NAMESPACE = "istio-system"
-PILOT_SELECTOR = "app=istio-pilot"
-PILOT_HTTP_PORT = 15014
+
+__all__ = ["PILOT_SELECTOR", "SYSTEM_NAMESPACE", "ExecResult", "Platform", "find_kubeconfig", "is_ready"]
 
 
 def find_kubeconfig(given: Path | None) -> Path:
@@ -161,10 +164,18 @@ class Platform:
         return result
 
     def pilot(self, method: str, path: str, body: Any = None, *, timeout: float = 30.0) -> Any:
-        """One request to Pilot's debug interface, through the API server's Pod proxy."""
-        return self.request(method, f"{self._pilot_pod}/{path.lstrip('/')}", body, timeout=timeout)
+        """One request to Pilot's debug interface, by a port forwarded to its Pod; the connection is kept."""
+        try:
+            return self._pilot.request(method, path, body, timeout=timeout)
+        except PilotRefused as error:
+            raise CommandError(f"Pilot: {error}", remedy="see 'meshctl status', and Pilot's log") from None
+        except CannotForward as error:
+            raise CommandError(f"Pilot cannot be asked: {error}", remedy="see 'meshctl status'") from None
 
     @cached_property
+    def _pilot(self) -> PilotDebug:
+        return PilotDebug(self.client, self._pilot_pod)
+
     def _pilot_pod(self) -> str:
         ready = [pod for pod in self.pods(SYSTEM_NAMESPACE, PILOT_SELECTOR) if is_ready(pod)]
         if not ready:
@@ -172,15 +183,14 @@ class Platform:
                 f"no istio-pilot Pod is ready in namespace {SYSTEM_NAMESPACE}",
                 remedy="install the mesh with 'meshctl install', or see 'meshctl status'",
             )
-        name = ready[0]["metadata"]["name"]
-        return f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/pods/{name}:{PILOT_HTTP_PORT}/proxy"
+        return str(ready[0]["metadata"]["name"])
 
-
-def is_ready(pod: Mapping[str, Any]) -> bool:
-    """Whether a Pod's Ready condition is true and it is not being deleted."""
-    conditions = pod.get("status", {}).get("conditions", [])
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-    return ready and "deletionTimestamp" not in pod["metadata"]
+    def close(self) -> None:
+        """Close the connections that were made."""
+        if "_pilot" in vars(self):
+            self._pilot.close()
+        if "client" in vars(self):
+            self.client.close()
 
 
 def _message_of(body: Any, status: int | None) -> str:

@@ -10,7 +10,18 @@ from mesh.cli.options import ContextOption, KubeconfigOption, NamespaceOption, O
 from mesh.cli.output import print_json
 from mesh.cli.platform import Platform
 
-CORE_KINDS = {"service": ("Service", "/api/v1", "services"), "svc": ("Service", "/api/v1", "services")}
+CORE_KINDS = {
+    "service": ("Service", "/api/v1", "services"),
+    "secret": ("Secret", "/api/v1", "secrets"),
+    "configmap": ("ConfigMap", "/api/v1", "configmaps"),
+}
+CORE_NAMES = {
+    "svc": "service",
+    "services": "service",
+    "secrets": "secret",
+    "cm": "configmap",
+    "configmaps": "configmap",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +84,13 @@ def target_of(word: str) -> Target:
     """The kind that a word means: its name, plural or a short name, in any case."""
     from mesh.api.kinds import KINDS
 
-    if word.lower() in CORE_KINDS or word.lower() == "services":
-        return Target(*CORE_KINDS["svc"])
+    core = CORE_NAMES.get(word.lower(), word.lower())
+    if core in CORE_KINDS:
+        return Target(*CORE_KINDS[core])
     for kind in KINDS:
         if word.lower() in {kind.kind.lower(), kind.plural, *kind.short_names}:
             return Target(kind.kind, f"/apis/{kind.group}/{kind.versions[0]}", kind.plural)
-    known = ", ".join(sorted([kind.kind for kind in KINDS] + ["Service"]))
+    known = ", ".join(sorted([kind.kind for kind in KINDS] + ["Service", "Secret"]))
     raise CommandError(f"{word!r} is not a kind of the mesh", remedy=f"use one of: {known}")
 
 

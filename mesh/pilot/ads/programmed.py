@@ -1,7 +1,7 @@
 """Says when everybody has the newest trust bundle, so that Citadel may take the next step of a rotation.
 
-Everybody: all proxies and agents that are connected and ask for it, and nobody away who runs. An agent accepts it
-only once its own certificate is good under it.
+Everybody: all proxies and agents that are connected and ask for it, and nobody away who runs. An agent
+accepts a bundle only once its own certificate is good under it.
 """
 
 import asyncio

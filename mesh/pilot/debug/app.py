@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 from typing import Any
 
 import structlog
@@ -13,7 +14,7 @@ from mesh.pilot.ads.session import Session
 from mesh.pilot.debug.agents import Agents
 from mesh.pilot.debug.inforce import Barrier, Wanted
 from mesh.pilot.debug.plain import plain
-from mesh.pilot.debug.status import syncz
+from mesh.pilot.debug.status import proxy_status, syncz
 from mesh.pilot.metrics import short
 from mesh.pilot.world import World
 from mesh.version import __version__
@@ -38,7 +39,7 @@ class Window:
 
     def app(self) -> web.Application:
         """The aiohttp application."""
-        app = web.Application(middlewares=[_errors])
+        app = web.Application(middlewares=[_errors, _loopback])
         app.router.add_get("/metrics", self.metrics)
         app.router.add_get("/ready", self.ready)
         app.router.add_get("/version", self.version)
@@ -55,6 +56,7 @@ class Window:
             "config": self.config,
             "statistics": self.statistics,
             "deliveries": self.deliveries,
+            "agents": self.agents,
         }
 
     async def metrics(self, request: web.Request) -> web.Response:
@@ -73,6 +75,11 @@ class Window:
     async def syncz(self, request: web.Request) -> web.Response:
         """The proxies and how far each is."""
         return _json(syncz(self.sessions))
+
+    async def agents(self, request: web.Request) -> web.Response:
+        """The proxies' agents that are connected, in the form of the proxies."""
+        agents = (session for session in self.sessions if session.is_agent)
+        return _json([proxy_status(session) for session in sorted(agents, key=lambda each: each.id)])
 
     async def history(self, request: web.Request) -> web.Response:
         """The last pushes, the oldest first."""
@@ -133,7 +140,7 @@ class Window:
                     for each in session.journal
                 ]
                 for session in self.sessions
-                if _is(session, wanted)
+                if not session.is_agent and _is(session, wanted)
             }
         )
 
@@ -184,3 +191,22 @@ async def _errors(
     except Exception as error:
         log.exception("request failed", path=request.path)
         return _json({"message": f"a fault of Pilot, see its log: {type(error).__name__}: {error}"}, 500)
+
+
+@web.middleware
+async def _loopback(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """The debug interface shows all of the mesh: only who may forward a port to this Pod gets to see it."""
+    if request.path.startswith("/debug") and not _local(request.remote):
+        message = f"{request.path} is for callers on loopback, and you call from {request.remote}"
+        remedy = "use meshctl, or 'kubectl -n istio-system port-forward deploy/istio-pilot 15014'"
+        return _json({"message": f"{message}; {remedy}"}, 403)
+    return await handler(request)
+
+
+def _local(address: str | None) -> bool:
+    try:
+        return address is not None and ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -94,11 +94,21 @@ def problems(authority: Authority, now: datetime, names: Names = OPERATOR) -> It
 
 def _lengths(authority: Authority, names: Names) -> Iterator[tuple[str, str]]:
     """Path lengths: how many authorities each certificate allows below itself, leaves not counted."""
-    for depth, each in enumerate((authority.certificate, *authority.above)):
-        allowed = each.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length
+    path = [(names.chain, each) for each in (authority.certificate, *authority.above)]
+    if not authority.is_root:
+        path.append((names.root, authority.roots[0]))
+    for depth, (name, each) in enumerate(path):
+        allowed = _path_length(each)
         if allowed is not None and allowed < depth:
             subject = each.subject.rfc4514_string()
-            yield names.chain, f"{subject!r} allows {allowed} authorities below it, but there are {depth}"
+            yield name, f"{subject!r} allows {allowed} authorities below it, but there are {depth}"
+
+
+def _path_length(certificate: x509.Certificate) -> int | None:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length
+    except x509.ExtensionNotFound:
+        return None
 
 
 def _may_sign(certificate: x509.Certificate) -> bool:

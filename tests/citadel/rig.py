@@ -9,8 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import grpc  # type: ignore[import-untyped]
+import grpc.aio  # type: ignore[import-untyped]
+
 from mesh.citadel.citadel import Citadel, CitadelSettings, serving
 from mesh.pki import csr as csrs
+from mesh.pki import wire
 from mesh.pki.client import CitadelClient
 from mesh.pki.keypair import KeyPair
 from mesh.pki.keys import key_pem, new_key
@@ -83,6 +87,28 @@ class Mesh:
 
         return json.loads(json.dumps(await self.on_api(read())))  # type: ignore[no-any-return]
 
+    async def find(self, resource: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """The same, or None if there is none."""
+
+        async def read() -> Any:
+            chosen = f"metadata.name={name}"
+            return self.served.api.list(resource, namespace or self.namespace, fields=chosen)[0]
+
+        found = json.loads(json.dumps(await self.on_api(read())))
+        return found[0] if found else None
+
+    async def patch(self, resource: str, name: str, patch: Any, namespace: str | None = None) -> None:
+        """Merge a patch into an object."""
+        await self.on_api(self.served.api.patch(resource, name, namespace or self.namespace, patch))
+
+    async def create(self, resource: str, obj: dict[str, Any], namespace: str | None = None) -> None:
+        """Make an object."""
+        await self.on_api(self.served.api.create(resource, obj, namespace or self.namespace))
+
+    async def delete(self, resource: str, name: str, namespace: str | None = None) -> None:
+        """Remove an object."""
+        await self.on_api(self.served.api.delete(resource, name, namespace or self.namespace))
+
 
 async def ensure_account(served: Served, namespace: str, name: str) -> None:
     """Make a service account unless it is there."""
@@ -123,6 +149,30 @@ async def certificate(mesh: Mesh, identity: Identity, *, seconds: int = 3600) ->
     client, key = await mesh.client(identity), new_key()
     chain = await client.sign(csrs.request(identity, key), seconds=seconds)
     return KeyPair(key_pem(key), chain)
+
+
+async def by_certificate(it: Mesh, pair: KeyPair, identity: Identity) -> bytes:
+    """One request by certificate alone: the token that it would fall back to is refused."""
+    client = await it.client(identity, token="no token")
+    message = wire.certificate_request(csrs.request(identity, new_key()), 60)
+    return await client._by_certificate(message, pair)
+
+
+class channel:  # noqa: N801 - used as a statement
+    """An open connection to the mutual port, and its method."""
+
+    def __init__(self, it: Mesh, pair: KeyPair) -> None:
+        credentials = grpc.ssl_channel_credentials(it.citadel.trust.roots(), pair.key, pair.chain)
+        options = (("grpc.ssl_target_name_override", f"istio-citadel.{it.namespace}.svc"),)
+        self._channel = grpc.aio.secure_channel(
+            f"127.0.0.1:{it.citadel.mutual_port}", credentials, options=options
+        )
+
+    async def __aenter__(self) -> Any:
+        return self._channel.unary_unary(wire.PATH)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._channel.close()
 
 
 async def eventually(condition: Callable[[], Any], what: str) -> Any:

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
@@ -21,7 +20,7 @@ from mesh.pki.keypair import KeyPair
 from mesh.pki.keys import key_pem, new_key
 from mesh.pki.spiffe import Identity
 from tests import loops
-from tests.citadel.rig import DOMAIN, Mesh, certificate, mesh
+from tests.citadel.rig import DOMAIN, Mesh, by_certificate, certificate, channel, mesh
 from tests.pocketkube.api.rig import Served
 
 pytestmark = pytest.mark.behaviour("S3", "S4")
@@ -160,13 +159,6 @@ def test_certificates_that_prove_nothing_at_the_mutual_port(served: Served) -> N
     loops.run(test())
 
 
-async def by_certificate(it: Mesh, pair: KeyPair, identity: Identity) -> bytes:
-    """One request by certificate alone: the token that it would fall back to is refused."""
-    client = await it.client(identity, token="no token")
-    message = wire.certificate_request(csrs.request(identity, new_key()), 60)
-    return await client._by_certificate(message, pair)
-
-
 def test_a_certificate_that_expires_during_a_connection_ends_it(served: Served) -> None:
     async def test() -> None:
         async with mesh(served) as it:
@@ -179,23 +171,6 @@ def test_a_certificate_that_expires_during_a_connection_ends_it(served: Served) 
                     await call(wire.certificate_request(csrs.request(me, new_key()), 60), timeout=5)
 
     loops.run(test())
-
-
-class channel:  # noqa: N801 - used as a statement
-    """An open connection to the mutual port, and its method."""
-
-    def __init__(self, it: Mesh, pair: KeyPair) -> None:
-        credentials = grpc.ssl_channel_credentials(it.citadel.trust.roots(), pair.key, pair.chain)
-        options = (("grpc.ssl_target_name_override", f"istio-citadel.{it.namespace}.svc"),)
-        self._channel = grpc.aio.secure_channel(
-            f"127.0.0.1:{it.citadel.mutual_port}", credentials, options=options
-        )
-
-    async def __aenter__(self) -> Any:
-        return self._channel.unary_unary(wire.PATH)
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._channel.close()
 
 
 def test_nobody_is_heard_without_tls_or_without_a_certificate(served: Served) -> None:

@@ -6,25 +6,29 @@
 from envoy.config.listener.v3 import listener_components_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
+from mesh.model import ObjectKey
+from mesh.pilot.compile.authz import filters, selection
 from mesh.pilot.compile.authz.place import Place
 from mesh.pilot.reader import Reader
 from mesh.pilot.scope import Scope
 
-HttpFilter = http_connection_manager_pb2.HttpFilter
-Filter = listener_components_pb2.Filter
-
-__all__ = ["Place", "http_filters", "tcp_filters"]
+__all__ = ["Place", "http_filters", "origins", "tcp_filters"]
 
 
 def http_filters(
     read: Reader, scope: Scope, place: Place
 ) -> tuple[http_connection_manager_pb2.HttpFilter, ...]:
     """The HTTP filters that enforce the policies of a workload."""
-    del read, scope, place
-    return ()
+    del scope
+    return read.ask(filters.http, place.namespace, place.labels)
 
 
 def tcp_filters(read: Reader, scope: Scope, place: Place) -> tuple[listener_components_pb2.Filter, ...]:
     """The network filters that enforce the policies of a workload on connections that are not HTTP."""
-    del read, scope, place
-    return ()
+    del scope
+    return read.ask(filters.tcp, place.namespace, place.labels)
+
+
+def origins(read: Reader, place: Place) -> tuple[ObjectKey, ...]:
+    """The policies behind the filters of a place."""
+    return read.ask(selection.keys, place.namespace, place.labels)

@@ -67,11 +67,16 @@ def secret(name: str) -> dict[str, Any]:
 
 
 def http2(keepalive: dict[str, str] | None = None) -> dict[str, Any]:
-    """A cluster's HTTP/2, as gRPC needs it."""
+    """A cluster's HTTP/2, as gRPC needs it.
+
+    Each stream gets a connection of its own. Otherwise Envoy, refused by Pilot because its certificate was
+    revoked or its root withdrawn, would come again over the connection made with that certificate, for ever.
+    """
     options = {"connection_keepalive": keepalive} if keepalive else {}
     return {
         _HTTP_OPTIONS: {
             "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
+            "common_http_protocol_options": {"max_requests_per_connection": 1},
             "explicit_http_config": {"http2_protocol_options": options},
         }
     }

@@ -1,92 +1,20 @@
 """The Pod's identity with a real Envoy, a real Citadel and Pilot's secure port; the wire is looked at."""
 
-import asyncio
-import ssl
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from envoy.config.core.v3 import base_pb2, config_source_pb2, grpc_service_pb2
-from envoy.config.listener.v3 import listener_pb2
-from envoy.extensions.transport_sockets.tls.v3 import secret_pb2, tls_pb2
 
-from mesh.model.trust import ROOTCA
-from mesh.pilot.types import LDS, Resource
 from mesh.pki.certificates import identity_of
-from mesh.pki.keypair import KeyPair
-from mesh.pki.serving import client_context
 from tests.agent.inside import run
-from tests.agent.running import AGENT, ready, text
+from tests.agent.mtls import behind_tls, handshake, load, outcome
+from tests.agent.running import AGENT, ready, status, text, until
 from tests.agent.secured import FRONTEND, agents, secure_pilot, secured
-from tests.agent.test_proxy import application, through_envoy
+from tests.agent.test_proxy import application
 from tests.citadel import rig
-from tests.pilot.ads.resources import ADS, listener, packed, prepared
-from tests.pilot.ads.world import World
 
 pytestmark = pytest.mark.behaviour("S3")
-
-TLS = 9443
-
-
-def sds(name: str) -> secret_pb2.SdsSecretConfig:
-    """A secret of the agent, as Pilot's resources refer to it."""
-    source = config_source_pb2.ApiConfigSource(
-        api_type=config_source_pb2.ApiConfigSource.GRPC,
-        transport_api_version=config_source_pb2.ApiVersion.V3,
-        grpc_services=[
-            grpc_service_pb2.GrpcService(
-                envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name="sds-grpc")
-            )
-        ],
-    )
-    return secret_pb2.SdsSecretConfig(
-        name=name, sds_config=config_source_pb2.ConfigSource(api_config_source=source)
-    )
-
-
-def with_mutual_tls(plain: Resource) -> Resource:
-    """The listener behind the Pod's certificate; callers must show one of the mesh."""
-    message = listener_pb2.Listener.FromString(plain.payload)
-    context = tls_pb2.DownstreamTlsContext()
-    context.require_client_certificate.value = True
-    context.common_tls_context.tls_certificate_sds_secret_configs.append(sds("default"))
-    context.common_tls_context.validation_context_sds_secret_config.CopyFrom(
-        secret_pb2.SdsSecretConfig(name=ROOTCA, sds_config=ADS)
-    )
-    message.filter_chains[0].transport_socket.CopyFrom(
-        base_pb2.TransportSocket(name="envoy.transport_sockets.tls", typed_config=packed(context))
-    )
-    return prepared(LDS, plain.name, message, plain.waits_for)
-
-
-def behind_tls() -> World:
-    """Port 9443 leads to the application."""
-    return through_envoy().with_resources(with_mutual_tls(listener("tls", "entry", port=TLS)))
-
-
-async def handshake(roots: bytes, pair: KeyPair | None) -> x509.Certificate:
-    """The certificate that Envoy shows; `OSError` if it refuses ours."""
-    context = client_context(roots, pair)
-    context.check_hostname = False
-    reader, writer = await asyncio.open_connection("127.0.0.1", TLS, ssl=context)
-    try:
-        writer.write(b"GET / HTTP/1.1\r\nhost: app\r\nconnection: close\r\n\r\n")
-        answer = await reader.read()
-        assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"hello"), answer
-        shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        return x509.load_der_x509_certificate(shown)
-    finally:
-        writer.close()
-        await writer.wait_closed()
-
-
-async def outcome(roots: bytes, pair: KeyPair | None) -> str:
-    try:
-        return str(identity_of(await handshake(roots, pair)))
-    except (OSError, ssl.SSLError, AssertionError) as error:
-        return type(error).__name__
 
 
 async def is_served(folder: Path) -> Any:
@@ -134,5 +62,138 @@ def test_envoy_shows_a_certificate_of_citadel(tmp_path: Path) -> None:
     assert 'istio_agent_cert_expiry_seconds{resource_name="default"} 86' in found["metrics"]
     assert "envoy_server_live" in found["metrics"]
     assert "Traceback" not in found["log"]
-    print("TAKEN", found["taken"], found["log"])
     assert found["taken"] < 10
+
+
+async def renews(folder: Path) -> Any:
+    async with (
+        secured(folder) as world,
+        world.citadel() as mesh,
+        secure_pilot(mesh, behind_tls()),
+        application(),
+        world.agent(extra={"SECRET_TTL": "4s"}) as running,
+    ):
+        await ready()
+        caller, roots = await rig.certificate(mesh, FRONTEND), mesh.citadel.trust.roots()
+        async with load(caller, roots) as calling:
+            await until(seen(calling.serials, 3))
+        return {
+            "good": calling.good,
+            "failures": calling.failures,
+            "metrics": await text(f"{AGENT}/stats/prometheus"),
+            "log": running.log.read_text(),
+        }
+
+
+def seen(found: list[int], count: int) -> Any:
+    async def condition() -> bool:
+        return len(found) >= count
+
+    return condition
+
+
+def test_it_is_renewed_before_it_ends_and_no_call_fails(tmp_path: Path) -> None:
+    found = run(renews, tmp_path)
+    assert found["failures"] == [] and found["good"] > 100
+    assert 'istio_agent_num_failed_outgoing_requests{request_type="csr"} 0' in found["metrics"]
+    assert found["log"].count("its time is near") >= 2
+
+
+async def waits_for_citadel(folder: Path) -> Any:
+    async with secured(folder) as world:
+        async with world.citadel():
+            pass  # its root is published; now it is gone
+        async with world.agent() as running:
+            await until(says("no certificate from Citadel at istio-citadel.istio-system.svc:8060 yet: "))
+            refusal = await text(f"{AGENT}/healthz/ready")
+            await until(several(running.log, "no certificate"))
+            lines = running.log.read_text().splitlines()
+            async with world.citadel() as mesh, secure_pilot(mesh, behind_tls()):
+                begin = time.monotonic()
+                await ready()
+                return [refusal, lines, time.monotonic() - begin]
+
+
+def says(words: str) -> Any:
+    """Whether the agent's readiness gives these words."""
+
+    async def condition() -> bool:
+        try:
+            return words in await text(f"{AGENT}/healthz/ready")
+        except OSError:
+            return False
+
+    return condition
+
+
+def several(log: Path, words: str) -> Any:
+    async def condition() -> bool:
+        return count(log, words) >= 3
+
+    return condition
+
+
+def count(log: Path, words: str) -> int:
+    return log.read_text().count(words)
+
+
+def test_without_citadel_it_says_so_and_waits(tmp_path: Path) -> None:
+    refusal, lines, taken = run(waits_for_citadel, tmp_path)
+    assert "does not answer" in refusal
+    assert len(lines) < 20
+    assert taken < 20
+
+
+async def expires(folder: Path) -> Any:
+    """Citadel goes; the certificate serves until its end, and the agent says what is wrong."""
+    async with secured(folder) as world, application():
+        async with world.citadel() as mesh, secure_pilot(mesh, behind_tls()):
+            caller, roots = await rig.certificate(mesh, FRONTEND), mesh.citadel.trust.roots()
+            agent = world.agent(extra={"SECRET_TTL": "7s"})
+            running = await agent.__aenter__()
+            await ready()
+        try:
+            meanwhile = [await status(f"{AGENT}/healthz/ready"), await outcome(roots, caller)]
+            await until(says("the certificate expired at "))
+            refusal = await text(f"{AGENT}/healthz/ready")
+            metrics = await text(f"{AGENT}/stats/prometheus")
+            async with world.citadel() as mesh, secure_pilot(mesh, behind_tls()):
+                await until(good)
+                caller = await rig.certificate(mesh, FRONTEND)
+                return [meanwhile, refusal, metrics, await outcome(roots, caller), running.log.read_text()]
+        finally:
+            await agent.__aexit__(None, None, None)
+
+
+async def good() -> bool:
+    return await status(f"{AGENT}/healthz/ready") == 200
+
+
+def test_citadels_absence_is_survived_until_the_certificate_ends(tmp_path: Path) -> None:
+    meanwhile, refusal, metrics, again, log = run(expires, tmp_path)
+    assert meanwhile == [200, FRONTEND.uri]
+    assert "does not answer" in refusal
+    failed = next(line for line in metrics.splitlines() if line.startswith("istio_agent_num_failed"))
+    assert int(failed.rsplit(" ", 1)[1]) > 0
+    assert 'istio_agent_cert_expiry_seconds{resource_name="default"} -' in metrics
+    assert again == FRONTEND.uri
+    assert "Traceback" not in log
+
+
+async def is_refused(folder: Path) -> Any:
+    async with secured(folder) as world, world.citadel() as mesh:
+        world.token.write_text(await mesh.token(FRONTEND, audience="another"))
+        async with world.agent() as running:
+            await until(says("audience"))
+            refusals = [await text(f"{AGENT}/healthz/ready")]
+            world.token.unlink()
+            await until(says("token cannot be read"))
+            refusals.append(await text(f"{AGENT}/healthz/ready"))
+            return [refusals, running.log.read_text()]
+
+
+def test_a_refusal_is_told_with_its_reason(tmp_path: Path) -> None:
+    (audience, missing), log = run(is_refused, tmp_path)
+    assert "no certificate from Citadel" in audience and "UNAUTHENTICATED" in audience
+    assert "No such file" in missing
+    assert "Traceback" not in log

@@ -91,7 +91,9 @@ async def serving(
         parts.watch_identity(identity)
         tasks += [_task(stack, loop.run(), name) for name, loop in parts.loops()]
         ports = await _serve(stack, parts, identity)
-        log.info("serving", token_port=ports[0], mutual_port=ports[1], trust_domain=settings.trust_domain)
+        log.info(
+            "serving", token_port=ports[0], mutual_port=ports[1], http=ports[2], domain=settings.trust_domain
+        )
         yield Citadel(
             settings, parts.signer, parts.trust, identity, parts.metrics, parts.core, parts.ledger,
             *ports, tasks,

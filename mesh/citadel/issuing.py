@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-from cryptography import x509
-
 from mesh.citadel import requests
 from mesh.citadel.authority import Authority, Subject
 from mesh.citadel.errors import Refused
@@ -12,7 +10,7 @@ from mesh.citadel.ledger import Ledger, LedgerAway, Line
 from mesh.citadel.limits import Limiter
 from mesh.citadel.revocations import Revocations
 from mesh.citadel.settings import CitadelSettings
-from mesh.pki.certificates import serial_of, uris_of
+from mesh.pki.certificates import serial_of
 from mesh.pki.clock import Clock
 from mesh.pki.keypair import KeyPair
 from mesh.pki.signer import CitadelAway, SigningRefused
@@ -91,7 +89,7 @@ class InProcess:
     async def sign(self, csr: bytes, *, seconds: int, present: KeyPair | None = None) -> bytes:
         """The PEM chain for a PEM request, for the identity that it names."""
         try:
-            (uri,) = uris_of(x509.load_pem_x509_csr(csr))
+            (uri,) = requests.parse(csr).uris
             return await self._issuer.issue(Identity.parse(uri), csr, seconds)
         except Refused as error:
             kind = CitadelAway if error.status == "UNAVAILABLE" else SigningRefused

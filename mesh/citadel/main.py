@@ -103,3 +103,7 @@ def explained(error: BaseException) -> str:
 
     structlog.get_logger(component="citadel").error("failed", exc_info=error)
     return f"{type(error).__name__}: {error}"
+
+
+if __name__ == "__main__":
+    main()

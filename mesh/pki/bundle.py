@@ -53,7 +53,10 @@ class Revocations:
 def load_lists(pem: bytes) -> list[x509.CertificateRevocationList]:
     """The revocation lists of a PEM text, none if it is empty; `ValueError` if one cannot be read."""
     blocks = [part + END for part in pem.split(END)[:-1]]
-    return [x509.load_pem_x509_crl(block) for block in blocks]
+    try:
+        return [x509.load_pem_x509_crl(block) for block in blocks]
+    except x509.InvalidVersion as error:
+        raise ValueError(str(error)) from None
 
 
 def _reason(entry: x509.RevokedCertificate) -> str:

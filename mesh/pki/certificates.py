@@ -16,7 +16,7 @@ def load_chain(pem: bytes) -> list[x509.Certificate]:
     """The certificates of a PEM text, in its order; `ValueError` if there is none or one cannot be read."""
     try:
         return x509.load_pem_x509_certificates(pem)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise ValueError(f"no certificates can be read: {str(error).splitlines()[0][:200]}") from None
 
 

@@ -28,7 +28,7 @@ def texts(**changes: Any) -> dict[str, bytes]:
 
 def with_(data: dict[str, bytes], **changes: bytes | None) -> dict[str, bytes]:
     named = {name.replace("_", "-") + ".pem": value for name, value in changes.items()}
-    return {name: value for name, value in (data | named).items() if value is not None}  # type: ignore[misc]
+    return {name: value for name, value in (data | named).items() if value is not None}
 
 
 def short_path() -> dict[str, bytes]:

@@ -21,7 +21,7 @@ from mesh.pki.spiffe import Identity
 DAY = 24 * 3600
 RENEW = (0.75, 0.85)  # of the certificate's life; chosen at random, so that a thousand agents spread out
 BACKOFF = (0.5, 30.0)  # seconds: first and longest pause after a failure
-LOOK = 60.0  # seconds at most between looks at the clock: machines sleep, and clocks are put right
+LOOK = 600.0  # seconds at most between looks at the clock: machines sleep, and clocks are put right
 
 log = Log("certificates")
 

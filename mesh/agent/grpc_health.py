@@ -41,8 +41,10 @@ async def bridge(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     """Where gRPC finds this connection."""
     name = f"pilot-agent-{os.getpid()}-{next(_numbers)}"
     tasks: set[asyncio.Task[None]] = set()
+    writers = [writer]
 
     async def accept(its_reader: asyncio.StreamReader, its_writer: asyncio.StreamWriter) -> None:
+        writers.append(its_writer)
         for one, other in ((reader, its_writer), (its_reader, writer)):
             tasks.add(asyncio.create_task(_pass(one, other)))
 
@@ -54,7 +56,8 @@ async def bridge(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        writer.close()
+        for each in writers:
+            each.close()
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

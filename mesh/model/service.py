@@ -33,7 +33,8 @@ class Service:
 
     `hostname` is fully qualified (`forecast.weather.svc.cluster.local`). `addresses` are its virtual
     addresses; a headless service has none. `export_to` holds namespaces, `*`, `.` or `~`; empty is `*`.
-    `origin` is the object of the platform that it was made from.
+    `origin` is the object of the platform that it was made from; `subject_alt_names` are the names that its
+    servers' certificates have, if they are known apart from its instances.
     """
 
     hostname: str
@@ -46,6 +47,7 @@ class Service:
     selector: Labels = EMPTY
     export_to: frozenset[str] = frozenset()
     mesh_external: bool = False
+    subject_alt_names: tuple[str, ...] = ()
     origin: ObjectKey | None = None
 
     @property

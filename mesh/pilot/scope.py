@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from mesh.model import Instance, Labels, Locality, ObjectKey, Protocol, Proxy, ProxyKind
 from mesh.model.labels import EMPTY
+from mesh.pilot import selection
 from mesh.pilot.reader import Reader
 
 
@@ -32,7 +33,8 @@ class Inbound:
 class Scope:
     """All that the resources of a proxy depend on beside the snapshot.
 
-    `ports` of a gateway are pairs: number at its service, number at itself. `labels` are all of a gateway's.
+    `ports` of a gateway are pairs: number at its service, number at itself. `labels` are all of a gateway's,
+    of a sidecar those by which some policy may choose it.
     """
 
     kind: ProxyKind
@@ -50,7 +52,8 @@ def scope_of(read: Reader, proxy: Proxy) -> Scope:
     if proxy.kind is ProxyKind.ROUTER:
         ports = sorted({(each.service_port, each.port) for each in here})
         return Scope(proxy.kind, client, locality(read, proxy), ports=tuple(ports), labels=proxy.labels)
-    return Scope(proxy.kind, client, locality(read, proxy), inbound=inbound(read, here))
+    labels = selection.relevant(read, proxy.namespace, proxy.labels)
+    return Scope(proxy.kind, client, locality(read, proxy), inbound=inbound(read, here), labels=labels)
 
 
 def relevant(read: Reader, labels: Labels) -> Labels:

@@ -38,32 +38,45 @@ TYPES = {
 def clusters(read: Reader, scope: Scope) -> Resources:
     """All clusters of a proxy."""
     own = read.ask(sidecar_clusters, scope.inbound) if scope.kind is ProxyKind.SIDECAR else {}
-    return {**read.ask(outbound_clusters, scope.client), **own, **read.ask(fixed_clusters, scope.kind)}
+    return {
+        **read.ask(outbound_clusters, scope.client, scope.kind is ProxyKind.ROUTER),
+        **own,
+        **read.ask(fixed_clusters, scope.kind),
+    }
 
 
-def outbound_clusters(read: Reader, client: Client) -> Resources:
+def outbound_clusters(read: Reader, client: Client, gateway: bool = False) -> Resources:
     """The clusters of all services that a client sees."""
     parts = read.ask(parted, frozenset(read.ask(visible, client.namespace)))
-    return {name: each for part in parts for name, each in read.ask(some_clusters, client, part).items()}
+    return {
+        name: each for part in parts for name, each in read.ask(some_clusters, client, part, gateway).items()
+    }
 
 
-def some_clusters(read: Reader, client: Client, hostnames: tuple[str, ...]) -> Resources:
-    """The clusters of some services."""
+def some_clusters(
+    read: Reader, client: Client, hostnames: tuple[str, ...], gateway: bool = False
+) -> Resources:
+    """The clusters of some services. For gateways they differ only where rules name credentials."""
     found: dict[str, Resource] = {}
     for hostname in hostnames:
         rules = read.ask(destination_rules, client, hostname)
-        found.update(read.ask(service_clusters, hostname, rules))
+        if gateway and read.ask(merged, rules).credentials:
+            found.update(read.ask(service_clusters, hostname, rules, True))
+        else:
+            found.update(read.ask(service_clusters, hostname, rules))
     return found
 
 
-def service_clusters(read: Reader, hostname: str, rules: tuple[ObjectKey, ...]) -> Resources:
+def service_clusters(
+    read: Reader, hostname: str, rules: tuple[ObjectKey, ...], gateway: bool = False
+) -> Resources:
     """The clusters of one service under DestinationRules: one a port, one a port and subset."""
     service = read.service(hostname)
     if service is None:
         return {}
     destination = read.ask(merged, rules)
     every = (
-        service_cluster(read, service, port, destination, subset)
+        service_cluster(read, service, port, destination, subset, gateway)
         for port in service.ports
         if port.protocol is not Protocol.UDP
         for subset in ("", *(each.name for each in destination.subsets))
@@ -72,7 +85,7 @@ def service_clusters(read: Reader, hostname: str, rules: tuple[ObjectKey, ...]) 
 
 
 def service_cluster(
-    read: Reader, service: Service, port: Port, destination: Destination, subset: str
+    read: Reader, service: Service, port: Port, destination: Destination, subset: str, gateway: bool
 ) -> Resource:
     """One cluster of a service."""
     settings = destination.settings(port.number, subset)
@@ -86,13 +99,13 @@ def service_cluster(
             subset=subset,
             port=port.number,
         ),
-        transport_socket=transport.upstream(service.hostname, settings.tls),
     )
     locate(read, cluster, service, port)
     limit(cluster, settings.connection_pool)
     balance(cluster, settings.load_balancer, locality_setting(read, settings))
     eject(cluster, settings.outlier_detection)
     speak(cluster, port.protocol, settings.connection_pool)
+    transport.upstream(read, cluster, transport.Called(service, port, subset, gateway), settings.tls)
     origin = (service.origin,) if service.origin else ()
     return finished(cluster, (*origin, *destination.rules))
 

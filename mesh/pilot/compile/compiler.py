@@ -6,7 +6,7 @@ from mesh.model import Proxy, ProxyKind
 from mesh.pilot.compile.clusters import clusters
 from mesh.pilot.compile.endpoints import endpoints
 from mesh.pilot.compile.listeners.gateway import gateway_listeners
-from mesh.pilot.compile.listeners.inbound import virtual_inbound
+from mesh.pilot.compile.listeners.inbound import server_scope, virtual_inbound
 from mesh.pilot.compile.listeners.outbound import outbound_listeners
 from mesh.pilot.compile.routes.gateway import gateway_routes
 from mesh.pilot.compile.routes.outbound import sidecar_routes
@@ -71,7 +71,7 @@ def listeners(read: Reader, scope: Scope) -> Resources:
     """All listeners of a proxy."""
     if scope.kind is ProxyKind.ROUTER:
         return read.ask(gateway_listeners, scope)
-    inbound = read.ask(virtual_inbound, scope.inbound)
+    inbound = read.ask(virtual_inbound, server_scope(scope))
     return {**read.ask(outbound_listeners, scope.client), inbound.name: inbound}
 
 

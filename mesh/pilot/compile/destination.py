@@ -61,6 +61,13 @@ class Destination:
     policy: TrafficPolicy | None = None
     subsets: tuple[Subset, ...] = ()
 
+    @property
+    def credentials(self) -> bool:
+        """Whether any of it names a Secret, which only gateways can use."""
+        policies = [self.policy, *(each.traffic_policy for each in self.subsets)]
+        every = (each for policy in policies if policy for each in (policy, *policy.port_level_settings))
+        return any(each.tls is not None and each.tls.credential_name for each in every)
+
     def subset(self, name: str) -> Subset | None:
         """The subset of a name."""
         return next((each for each in self.subsets if each.name == name), None)

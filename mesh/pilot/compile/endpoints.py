@@ -5,7 +5,7 @@ detection is on, or the caller's locality has a distribution of its own; this is
 ejection Envoy could not know when to go elsewhere.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from itertools import groupby
 
 from envoy.config.core.v3 import base_pb2
@@ -18,6 +18,8 @@ from mesh.pilot.compile.messages import resource, socket_address, wire
 from mesh.pilot.compile.metadata import metadata
 from mesh.pilot.compile.names import ClusterName
 from mesh.pilot.compile.parts import parted
+from mesh.pilot.compile.peers import takes_mtls
+from mesh.pilot.compile.transport import mark_endpoint
 from mesh.pilot.reader import Reader
 from mesh.pilot.scope import Client, origins
 from mesh.pilot.types import EDS, Resource
@@ -73,7 +75,9 @@ def assignment(
         for each in read.instances(cluster.hostname, cluster.port)
         if each.healthy and (subset is None or each.labels.matches(subset.labels))
     ]
-    result = endpoint_pb2.ClusterLoadAssignment(cluster_name=str(cluster), endpoints=by_locality(instances))
+    result = endpoint_pb2.ClusterLoadAssignment(
+        cluster_name=str(cluster), endpoints=by_locality(read, instances, service.namespace)
+    )
     if place != Locality():
         prefer(read, result, place, destination.settings(cluster.port, cluster.subset))
     return resource(EDS, str(cluster), wire(result), origins=origins(read, cluster.hostname))
@@ -105,28 +109,38 @@ def _weigh(result: endpoint_pb2.ClusterLoadAssignment, weights: list[int]) -> No
             del result.endpoints[index]
 
 
-def by_locality(instances: list[Instance]) -> list[endpoint_components_pb2.LocalityLbEndpoints]:
+def by_locality(
+    read: Reader, instances: list[Instance], namespace: str
+) -> list[endpoint_components_pb2.LocalityLbEndpoints]:
     """Instances grouped by place, everything in order, so that equal content has equal bytes."""
+    secure = {(e.address, e.port) for e in instances if takes_mtls(read, e, namespace)}
     ordered = sorted(instances, key=lambda each: (each.locality, each.address, each.port))
-    return [_group(place, list(group)) for place, group in groupby(ordered, key=lambda each: each.locality)]
+    return [
+        _group(place, list(group), secure)
+        for place, group in groupby(ordered, key=lambda each: each.locality)
+    ]
 
 
-def _group(place: Locality, instances: list[Instance]) -> endpoint_components_pb2.LocalityLbEndpoints:
+def _group(
+    place: Locality, instances: list[Instance], secure: Set[tuple[str, int]]
+) -> endpoint_components_pb2.LocalityLbEndpoints:
     group = endpoint_components_pb2.LocalityLbEndpoints(
-        lb_endpoints=[_endpoint(each) for each in instances],
+        lb_endpoints=[_endpoint(each, (each.address, each.port) in secure) for each in instances],
         locality=base_pb2.Locality(region=place.region, zone=place.zone, sub_zone=place.subzone),
     )
     group.load_balancing_weight.value = sum(each.weight for each in instances)
     return group
 
 
-def _endpoint(instance: Instance) -> endpoint_components_pb2.LbEndpoint:
+def _endpoint(instance: Instance, secure: bool) -> endpoint_components_pb2.LbEndpoint:
     result = endpoint_components_pb2.LbEndpoint(
         endpoint=endpoint_components_pb2.Endpoint(address=socket_address(instance.address, instance.port))
     )
     result.load_balancing_weight.value = instance.weight
     if instance.workload is not None:
         result.metadata.CopyFrom(metadata({"workload": _workload(instance)}))
+    if secure:
+        mark_endpoint(result.metadata)
     return result
 
 

@@ -44,6 +44,11 @@ def inbound(port: int) -> str:
     return str(ClusterName("inbound", port, "", ""))
 
 
+def sni(port: int, hostname: str, subset: str = "") -> str:
+    """The name that callers of the mesh ask for when TLS begins: what they call, as a host name."""
+    return f"outbound_.{port}_.{subset}_.{hostname}"
+
+
 def listener(address: str, port: int) -> str:
     """The listener of an address and port."""
     return f"{address}_{port}"

@@ -14,11 +14,13 @@ from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
 
 from mesh.api.meshconfig import MeshConfig, OutboundTrafficPolicy
 from mesh.model import Labels, Locality, Proxy
 from mesh.pilot.types import CDS, EDS, LDS, RDS, Resource
 from tests.pilot.compile.everything import RULES, SERVICES
+from tests.pilot.compile.secrets import of_mesh, without_sources
 from tests.pilot.compile.world import World, gateway, sidecar
 
 pytestmark = pytest.mark.behaviour("X1", "T1", "T2", "T4", "T6")
@@ -39,8 +41,9 @@ PROXIES = (
 )
 
 
-def bootstrap(resources: Iterable[Resource]) -> dict[str, Any]:
+def bootstrap(resources: Iterable[Resource], secrets: Iterable[dict[str, Any]] = ()) -> dict[str, Any]:
     """A bootstrap in which all resources are fixed: what would come over xDS is put in its place."""
+    found = list(secrets) or of_mesh()
     by_type: dict[str, list[Any]] = {LDS: [], CDS: [], EDS: [], RDS: []}
     for each in resources:
         by_type[each.type_url].append(each)
@@ -58,10 +61,16 @@ def bootstrap(resources: Iterable[Resource]) -> dict[str, Any]:
     return {
         "node": {"id": "test", "cluster": "test"},
         "static_resources": {
-            "listeners": [MessageToDict(each, preserving_proto_field_name=True) for each in listeners],
-            "clusters": [MessageToDict(each, preserving_proto_field_name=True) for each in clusters],
+            "listeners": [without_sources(as_dict(each)) for each in listeners],
+            "clusters": [without_sources(as_dict(each)) for each in clusters],
+            "secrets": found,
         },
     }
+
+
+def as_dict(message: Message) -> dict[str, Any]:
+    """A message as plain values."""
+    return MessageToDict(message, preserving_proto_field_name=True)
 
 
 def fix_routes(listener: listener_pb2.Listener, routes: dict[str, route_pb2.RouteConfiguration]) -> None:

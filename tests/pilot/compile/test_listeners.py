@@ -159,47 +159,6 @@ def test_tls_routes_by_name() -> None:
     assert chains(found) == [({"server_names": ["b.example"], "transport_protocol": "tls"}, TCP), ({}, TCP)]
 
 
-# Inbound
-
-
-def inbound(protocol: str) -> Any:
-    world = World(service("a", 80, protocol, instances="{address: 10.0.0.1, ports: {80: 8080}}"))
-    return world.listener(sidecar(), "virtualInbound")
-
-
-def test_every_port_of_the_workload_has_a_chain() -> None:
-    found = inbound("http")
-    contains(found, {"traffic_direction": "INBOUND", "address": {"socket_address": {"port_value": 15006}}})
-    assert chains(found) == [({"destination_port": 15006}, TCP), ({"destination_port": 8080}, HCM), ({}, TCP)]
-    routes = handler(found, 1)["route_config"]
-    contains(
-        routes, {"name": "inbound|8080||", "virtual_hosts": [{"name": "inbound|http|80", "domains": ["*"]}]}
-    )
-    assert routes["virtual_hosts"][0]["routes"][0]["route"]["cluster"] == "inbound|8080||"
-    assert handler(found, 2)["cluster"] == "InboundPassthroughCluster"
-
-
-def test_tcp_is_passed_on() -> None:
-    found = inbound("mysql")
-    assert chains(found)[1] == ({"destination_port": 8080}, TCP)
-    assert [each["name"] for each in found["listener_filters"]] == ["envoy.filters.listener.original_dst"]
-
-
-def test_only_ports_of_unknown_protocol_are_looked_at() -> None:
-    world = World(
-        service("a", 80, "", instances="{address: 10.0.0.1, ports: {80: 8080}}")
-        + service("b", 3306, "mysql", "10.1.0.8", "{address: 10.0.0.1}")
-    )
-    found = world.listener(sidecar(), "virtualInbound")
-    assert [name for _, name in chains(found)] == [TCP, TCP, HCM, TCP, TCP, TCP]
-    inspector = found["listener_filters"][1]
-    assert inspector["filter_disabled"] == {"destination_port_range": {"start": 3306, "end": 3307}}
-
-
-def test_inbound_does_not_hand_connections_over_to_outbound_listeners() -> None:
-    assert "use_original_dst" not in inbound("http")
-
-
 # Logs
 
 

@@ -1,5 +1,7 @@
 """The filter that handles HTTP, and the HTTP filters in it."""
 
+from collections.abc import Iterable
+
 from envoy.config.listener.v3 import listener_components_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.extensions.filters.http.cors.v3 import cors_pb2
@@ -17,15 +19,21 @@ from mesh.pilot.compile.routes.filters import CORS, FAULT
 Manager = http_connection_manager_pb2.HttpConnectionManager
 Filter = listener_components_pb2.Filter
 
+Guards = Iterable[http_connection_manager_pb2.HttpFilter]
+"""HTTP filters that decide whether a request may pass."""
+
 NAME = "envoy.filters.network.http_connection_manager"
 ROUTER = "envoy.filters.http.router"
 
 
-def manager(mesh: MeshConfig, stat_prefix: str) -> http_connection_manager_pb2.HttpConnectionManager:
-    """What all of the mesh's HTTP filters have in common; routes are still to be set."""
+def manager(
+    mesh: MeshConfig, stat_prefix: str, guards: Guards = ()
+) -> http_connection_manager_pb2.HttpConnectionManager:
+    """What all of the mesh's HTTP filters have in common; routes are still to be set. `guards` go first."""
     return Manager(
         stat_prefix=stat_prefix,
         http_filters=[
+            *guards,
             http_filter(FAULT, fault_pb2.HTTPFault()),
             http_filter(CORS, cors_pb2.Cors()),
             http_filter(ROUTER, router_pb2.Router()),
@@ -51,28 +59,37 @@ def outbound(mesh: MeshConfig, address: str, port: int, route_name: str) -> list
 
 
 def inbound(
-    mesh: MeshConfig, port: int, routes: route_pb2.RouteConfiguration
+    mesh: MeshConfig, port: int, routes: route_pb2.RouteConfiguration, guards: Guards = ()
 ) -> listener_components_pb2.Filter:
     """For requests to the workload beside a sidecar."""
-    result = manager(mesh, f"inbound_0.0.0.0_{port};")
+    result = manager(mesh, f"inbound_0.0.0.0_{port};", guards)
     result.use_remote_address.value = False
     result.server_name = "istio-envoy"
     result.forward_client_cert_details = Manager.APPEND_FORWARD
+    tell_caller(result)
     result.route_config.CopyFrom(routes)
     return finished(result)
 
 
-def gateway(mesh: MeshConfig, address: str, port: int, route_name: str) -> listener_components_pb2.Filter:
+def gateway(
+    mesh: MeshConfig, address: str, port: int, route_name: str, guards: Guards = ()
+) -> listener_components_pb2.Filter:
     """For requests from outside: nothing that they say of where they come from is believed."""
-    result = manager(mesh, f"outbound_{address}_{port}")
+    result = manager(mesh, f"outbound_{address}_{port}", guards)
     result.use_remote_address.value = True
     result.server_name = "istio-envoy"
     result.forward_client_cert_details = Manager.SANITIZE_SET
-    result.set_current_client_cert_details.subject.value = True
-    result.set_current_client_cert_details.uri = True
-    result.set_current_client_cert_details.dns = True
+    tell_caller(result)
+    result.set_current_client_cert_details.cert = True
     result.rds.CopyFrom(rds(route_name))
     return finished(result)
+
+
+def tell_caller(manager: http_connection_manager_pb2.HttpConnectionManager) -> None:
+    """Name the caller, by its certificate, in X-Forwarded-Client-Cert."""
+    manager.set_current_client_cert_details.subject.value = True
+    manager.set_current_client_cert_details.uri = True
+    manager.set_current_client_cert_details.dns = True
 
 
 def rds(route_name: str) -> http_connection_manager_pb2.Rds:

@@ -64,3 +64,9 @@ def test_the_trouble_of_a_pod_is_told_in_its_own_words() -> None:
     pod = {"status": {"initContainerStatuses": [ended], "containerStatuses": [waiting]}}
     assert trouble(pod) == "app is waiting: ErrImagePull no such image"
     assert trouble({"status": {"phase": "Pending"}}) == "Pending"
+
+
+def test_a_key_that_is_nearly_right_is_named() -> None:
+    with pytest.raises(HarnessError) as wrong:
+        load("apiversion: v1\nkind: Service")
+    assert wrong.value.remedy == "write apiVersion instead of apiversion"

@@ -1,0 +1,130 @@
+"""What stands for the whole run beside the demo: neighbours, outsiders, servers outside the mesh."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import weather as demo
+from e2e.security import nothing_crashes, tls_secret
+from pytest_mesh.authority import Authority
+from pytest_mesh.demo import Weather
+from pytest_mesh.mesh import Mesh
+from pytest_mesh.pods import Pod
+from pytest_mesh.traffic import PodClient
+
+EXTRA = demo.FOLDER / "extra"
+Run = subprocess.CompletedProcess[str]
+Command = Callable[..., Run]
+OUTSIDE = "outside.example"
+
+
+@pytest.fixture(scope="session")
+def plain(weather: Weather) -> Iterator[PodClient]:
+    """A client without a sidecar, in a namespace without injection."""
+    with weather.mesh.standing(EXTRA / "plain.yaml"):
+        yield PodClient(weather.mesh.pod("plain", app="client"))
+
+
+@pytest.fixture(scope="session")
+def neighbour(weather: Weather) -> Iterator[PodClient]:
+    """A client with a sidecar in another namespace: `spiffe://cluster.local/ns/neighbour/sa/client`."""
+    with weather.mesh.standing(EXTRA / "neighbour.yaml"):
+        yield PodClient(weather.mesh.pod("neighbour", app="client"))
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Servers outside the mesh. The echo's certificate is good for its Service and for `outside.example`."""
+
+    authority: Authority
+    mesh: Mesh
+    host: str = "outside.outside.svc.cluster.local"
+
+    @property
+    def pod(self) -> Pod:
+        """The echo server, as it is now."""
+        return self.mesh.pod("outside", app="outside")
+
+    @property
+    def shelf(self) -> Pod:
+        """Keeps what is put there."""
+        return self.mesh.pod("outside", app="shelf")
+
+    def put(self, path: str, content: Any, *, status: int = 200) -> str:
+        """Lay JSON on the shelf; the URL at which the cluster finds it."""
+        self.shelf.request("PUT", 8085, f"{path}?status={status}", content)
+        return f"http://shelf.outside.svc.cluster.local:8085{path}"
+
+
+@pytest.fixture(scope="session")
+def outside_servers(weather: Weather) -> Iterator[Outside]:
+    """An echo server with TLS and a shelf, in namespace `outside`, which has no sidecars."""
+    mesh, authority = weather.mesh, Authority.new("the authority outside")
+    names = ("outside", "outside.outside.svc.cluster.local", OUTSIDE)
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "outside"}}
+    pair = authority.issue(*names)
+    with (
+        mesh.standing(space, tls_secret("outside-tls", "outside", pair, ca_crt=authority.pem)),
+        mesh.standing(EXTRA / "outside.yaml", EXTRA / "guard.yaml"),
+    ):
+        yield Outside(authority, mesh)
+
+
+@pytest.fixture(scope="module")
+def echo(weather: Weather) -> Iterator[Pod]:
+    """A server in the mesh that says what arrived."""
+    with weather.mesh.applied(EXTRA / "echo.yaml"):
+        yield weather.mesh.pod("weather", app="echo")
+
+
+@pytest.fixture
+def steady(weather: Weather) -> Iterator[None]:
+    """Whatever the test does, nothing is restarted by it."""
+    with nothing_crashes(weather.mesh):
+        yield
+
+
+@pytest.fixture
+def meshctl(weather: Weather, meshctl_alone: Command) -> Command:
+    """Run `meshctl` on this mesh."""
+    kubeconfig = str(weather.mesh.cluster.kubeconfig)
+
+    def run(*arguments: str, stdin: str = "") -> Run:
+        return meshctl_alone(*arguments, "--kubeconfig", kubeconfig, stdin=stdin)
+
+    return run
+
+
+@pytest.fixture
+def meshctl_alone() -> Command:
+    """Run `meshctl` without a cluster."""
+
+    def run(*arguments: str, stdin: str = "") -> Run:
+        command = [sys.executable, "-m", "mesh.cli.main", *arguments]
+        result = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert "Traceback" not in result.stderr
+        return result
+
+    return run
+
+
+@pytest.fixture
+def kubectl(weather: Weather) -> Command:
+    """Run the real kubectl on this cluster."""
+    program = str(Path(sys.executable).with_name("kubectl"))
+    kubeconfig = str(weather.mesh.cluster.kubeconfig)
+
+    def run(*arguments: str, stdin: str = "") -> Run:
+        command = [program, "--kubeconfig", kubeconfig, *arguments]
+        return subprocess.run(
+            command, input=stdin or None, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    return run

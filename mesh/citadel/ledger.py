@@ -1,24 +1,24 @@
 """Which certificates were issued: serial number, identity, issuer, times. Kept on the platform.
 
 A certificate leaves Citadel only after its line is kept, so that whoever revokes an identity misses none.
-Lines of many callers are written together, in bounded batches, to a few ConfigMaps (a line is one key, so
-that writers do not get in each other's way).
+Lines of many callers are written together, in bounded batches, to ConfigMaps of bounded size: one is filled,
+then the next. A line is one key, so that two writers do not get in each other's way.
 """
 
 import asyncio
 import json
+import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import structlog
 
-from mesh.citadel.kube import Conflict, Kube, KubeError, Obj
+from mesh.citadel.kube import Kube, KubeError, Obj
 
-SHARDS = 16  # ConfigMaps; each may have 1 MiB, which is about 5,000 lines
-BATCH = 500  # lines of one shard in one request
+FULL = 500  # lines of one ConfigMap (75 kB): each write is sent back whole to whoever watches
+BATCH = 250  # lines in one request
 KEPT = timedelta(hours=1)  # after a certificate's end
 LABEL = "trust.istio.io/ledger"
 PREFIX = "istio-ledger-"
@@ -39,11 +39,6 @@ class Line:
     issuer: str
     issued: datetime
     ends: datetime
-
-    @property
-    def shard(self) -> str:
-        """The ConfigMap that it is kept in."""
-        return f"{PREFIX}{int(self.serial, 16) % SHARDS}"
 
     def text(self) -> str:
         """As kept: JSON, times as Unix seconds."""
@@ -71,6 +66,10 @@ def lines_of(config_map: Obj) -> Iterator[Line]:
             log.warning("left out", error=str(error))
 
 
+Waiting = tuple[Line, asyncio.Future[None]]
+"""A line to be written, and who waits for that."""
+
+
 class Ledger:
     """All lines, in memory and on the platform. `run()` writes; `keep()` waits until a line is written."""
 
@@ -79,7 +78,9 @@ class Ledger:
         self._path = f"/api/v1/namespaces/{namespace}/configmaps"
         self._lines: dict[str, Line] = {}
         self._by_identity: defaultdict[str, set[str]] = defaultdict(set)
-        self._waiting: list[tuple[Line, asyncio.Future[None]]] = []
+        self._places: dict[str, str] = {}  # in which ConfigMap a serial number is
+        self._room: dict[str, int] = {}  # lines of each ConfigMap
+        self._waiting: list[Waiting] = []
         self._work = asyncio.Event()
 
     def __len__(self) -> int:
@@ -90,10 +91,16 @@ class Ledger:
 
     def read(self, config_map: Obj) -> None:
         """Learn the lines of a ConfigMap that was read, another Citadel's too."""
-        data = config_map.get("data") or {}
-        if not data.keys() <= self._lines.keys():
+        data, name = config_map.get("data") or {}, config_map["metadata"]["name"]
+        self._room[name] = len(data)
+        if not data.keys() <= self._places.keys():
             for line in lines_of(config_map):
                 self._add(line)
+                self._places[line.serial] = name
+
+    def removed(self, name: str) -> None:
+        """A ConfigMap is gone; its lines are still known here."""
+        self._room.pop(name, None)
 
     def get(self, serial: str) -> Line | None:
         """The line of a serial number, or None if it is not known (any more)."""
@@ -116,11 +123,11 @@ class Ledger:
         return done
 
     def forget(self, now: datetime) -> dict[str, list[str]]:
-        """Drop lines that ended a while ago from memory; the serial numbers by shard, to drop there too."""
+        """Drop lines that ended a while ago from memory; their serials by ConfigMap, to be dropped there."""
         gone: defaultdict[str, list[str]] = defaultdict(list)
         for line in tuple(self._lines.values()):
-            if line.ends + KEPT < now:
-                gone[line.shard].append(line.serial)
+            if line.ends + KEPT < now and line.serial in self._places:
+                gone[self._places.pop(line.serial)].append(line.serial)
                 del self._lines[line.serial]
                 self._by_identity[line.identity].discard(line.serial)
                 if not self._by_identity[line.identity]:
@@ -128,10 +135,11 @@ class Ledger:
         return gone
 
     async def drop(self, gone: dict[str, list[str]]) -> None:
-        """Remove lines from the platform, in bounded batches."""
-        for shard, serials in gone.items():
+        """Remove lines from the platform, in bounded batches. Empty ConfigMaps are filled again."""
+        for name, serials in gone.items():
             for start in range(0, len(serials), BATCH):
-                await self._patch(shard, dict.fromkeys(serials[start : start + BATCH]))
+                data = dict.fromkeys(serials[start : start + BATCH])
+                await self._kube.merge(f"{self._path}/{name}", {"data": data})
 
     async def run(self) -> None:
         """Write what waits, together, until cancelled; then nobody waits in vain."""
@@ -146,50 +154,50 @@ class Ledger:
 
     async def _write(self) -> None:
         taken, self._waiting = self._waiting, []
-        shards: defaultdict[str, list[tuple[Line, asyncio.Future[None]]]] = defaultdict(list)
-        for line, done in taken:
-            shards[line.shard].append((line, done))
-        for shard, entries in shards.items():
-            for start in range(0, len(entries), BATCH):
-                await self._write_batch(shard, entries[start : start + BATCH])
+        for start in range(0, len(taken), BATCH):
+            await self._write_batch(taken[start : start + BATCH])
 
-    async def _write_batch(self, shard: str, entries: list[tuple[Line, asyncio.Future[None]]]) -> None:
+    async def _write_batch(self, entries: list[Waiting]) -> None:
+        name = self._open()
         try:
-            await self._patch(shard, {line.serial: line.text() for line, _ in entries})
+            await self._put(name, {line.serial: line.text() for line, _ in entries})
         except KubeError as error:
             log.warning("ledger not written", error=str(error), lines=len(entries))
             _finish(entries, LedgerAway(str(error)))
-        else:
-            _finish(entries, None)
-
-    async def _patch(self, shard: str, data: dict[str, Any]) -> None:
-        try:
-            await self._kube.merge(f"{self._path}/{shard}", {"data": data})
-        except KubeError as error:
-            if error.status != 404:
-                raise
-            await self._create(shard, {key: value for key, value in data.items() if value is not None})
-
-    async def _create(self, shard: str, data: dict[str, str]) -> None:
-        if not data:
             return
+        self._room[name] = self._room.get(name, 0) + len(entries)
+        self._places |= {line.serial: name for line, _ in entries}
+        _finish(entries, None)
+
+    def _open(self) -> str:
+        """The ConfigMap to write to: the fullest that is not full, or a new one."""
+        fitting = [(lines, name) for name, lines in self._room.items() if lines + BATCH <= FULL + BATCH // 2]
+        return max(fitting)[1] if fitting else f"{PREFIX}{secrets.token_hex(4)}"
+
+    async def _put(self, name: str, data: dict[str, str]) -> None:
+        """Add lines to a ConfigMap, which is made if it is not there."""
+        if name in self._room:
+            try:
+                await self._kube.merge(f"{self._path}/{name}", {"data": data})
+            except KubeError as error:
+                if error.status != 404:
+                    raise
+            else:
+                return
         made = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": shard, "labels": {LABEL: "true"}},
+            "metadata": {"name": name, "labels": {LABEL: "true"}},
             "data": data,
         }
-        try:
-            await self._kube.create(self._path, made)
-        except Conflict:
-            await self._kube.merge(f"{self._path}/{shard}", {"data": data})
+        await self._kube.create(self._path, made)
 
     def _add(self, line: Line) -> None:
         self._lines[line.serial] = line
         self._by_identity[line.identity].add(line.serial)
 
 
-def _finish(entries: Iterable[tuple[Line, asyncio.Future[None]]], error: Exception | None) -> None:
+def _finish(entries: Iterable[Waiting], error: Exception | None) -> None:
     for _, done in entries:
         if done.done():  # its caller left
             continue

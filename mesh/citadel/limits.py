@@ -23,10 +23,18 @@ class Limiter:
     def allows(self, caller: Hashable) -> bool:
         """Take one token of the caller's bucket; False if it is empty."""
         now = self._clock().timestamp()
-        tokens, since = self._buckets.pop(caller, (float(self._limit.burst), now))
-        tokens = min(self._limit.burst, tokens + max(now - since, 0.0) * self._limit.per_second)
+        tokens = self._tokens(caller, now)
         allowed = tokens >= 1
+        self._buckets.pop(caller, None)  # so that it becomes the last one
         self._buckets[caller] = (tokens - 1 if allowed else tokens, now)
         if len(self._buckets) > CALLERS:
             self._buckets.popitem(last=False)
         return allowed
+
+    def exhausted(self, caller: Hashable) -> bool:
+        """Whether the bucket is empty now; nothing is taken."""
+        return self._tokens(caller, self._clock().timestamp()) < 1
+
+    def _tokens(self, caller: Hashable, now: float) -> float:
+        tokens, since = self._buckets.get(caller, (float(self._limit.burst), now))
+        return min(self._limit.burst, tokens + max(now - since, 0.0) * self._limit.per_second)

@@ -92,8 +92,8 @@ class Platform:
     def _maps_changed(self, keys: frozenset[Key]) -> None:
         for namespace, name in keys:
             found = self.maps.get(namespace, name)
-            if name.startswith(PREFIX) and found is not None:
-                self._ledger.read(found)
+            if name.startswith(PREFIX):
+                self._ledger.read(found) if found is not None else self._ledger.removed(name)
         self._state_changed(keys)
 
     def _state_changed(self, keys: frozenset[Key]) -> None:

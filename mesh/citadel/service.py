@@ -31,8 +31,8 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_connection_idle_ms", 60_000),
 )
 AT_ONCE = 1000  # calls under way; more of them are refused by gRPC
-STRANGERS = Limit(burst=200, per_second=20.0)
-"""Calls that prove nothing, from one address: each costs the platform a question."""
+STRANGERS = Limit(burst=100, per_second=10.0)
+"""Tokens that prove nothing, from one address: each costs the platform a question."""
 
 log = structlog.get_logger(component="citadel")
 
@@ -87,9 +87,13 @@ class CsrService:
         if chain:
             return self._certificates.identity(chain)
         address = str(context.peer()).rpartition(":")[0]
-        if not self._strangers.allows(address):
-            raise Refused("rate_limited", "RESOURCE_EXHAUSTED", "too many calls from this address")
-        return await self._tokens.identity(context.invocation_metadata() or ())
+        if self._strangers.exhausted(address):
+            raise Refused("rate_limited", "RESOURCE_EXHAUSTED", "too many bad tokens from this address")
+        try:
+            return await self._tokens.identity(context.invocation_metadata() or ())
+        except Refused:
+            self._strangers.allows(address)
+            raise
 
 
 class CsrServer:

@@ -100,7 +100,7 @@ async def secured(folder: Path) -> AsyncIterator[Secured]:
 def prepare(served: Served) -> None:
     """Namespaces and accounts."""
     for namespace, accounts in ((SYSTEM, ("istio-citadel", "istio-pilot")), ("weather", ("frontend",))):
-        served.run(add_namespace(served.api, namespace))
+        served.run(add_namespace(served.api, namespace, **{"istio-injection": "enabled"}))
         for name in accounts:
             served.run(served.api.create("serviceaccounts", {"metadata": {"name": name}}, namespace))
 

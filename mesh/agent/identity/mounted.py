@@ -67,9 +67,8 @@ class Mounted:
     def look(self) -> None:
         """Take the files if they are whole, belong together and differ from before."""
         try:
-            pair = KeyPair(
-                (self._folder / "key.pem").read_bytes(), (self._folder / "cert-chain.pem").read_bytes()
-            )
+            folder = self._present()
+            pair = KeyPair((folder / "key.pem").read_bytes(), (folder / "cert-chain.pem").read_bytes())
             problem = None if pair == self.current else pair.problem()
         except OSError as error:
             problem = f"{error.filename}: {error.strerror}"
@@ -79,6 +78,11 @@ class Mounted:
             self._take(pair)
         else:
             self.trouble = ""
+
+    def _present(self) -> Path:
+        """The folder that `..data` leads to now, so that both files are of one version."""
+        data = self._folder / "..data"
+        return data.resolve() if data.is_symlink() else self._folder
 
     def _complain(self, problem: str) -> None:
         if problem != self.trouble:

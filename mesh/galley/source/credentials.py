@@ -127,8 +127,10 @@ def of_trust(key: ObjectKey, bundle: TrustBundle) -> Iterator[Problem]:
 def of_credential(key: ObjectKey, spec: Credential, data: Mapping[str, Any]) -> Iterator[Problem]:
     """What is wrong with a Secret for a gateway."""
 
+    usual = not {CERT[1], KEY[1]}.isdisjoint(data)  # as kubernetes.io/tls names them
+
     def path(names: tuple[str, ...]) -> str:
-        return f"data[{next((each for each in names if data.get(each)), names[0])}]"
+        return f"data[{next((each for each in names if data.get(each)), names[usual])}]"
 
     if spec.cert or spec.key:
         broken = [

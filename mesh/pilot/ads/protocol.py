@@ -61,11 +61,18 @@ class Machine:
         self.owed.settle(request.type_url, before - watch.names)
         return Outcome(tuple(self._flush()), answer)
 
-    def update(self, view: View) -> tuple[tuple[Response, ...], Mapping[str, frozenset[str]]]:
-        """Take a new view of the world; gives back responses, and the names that changed for each type."""
+    def update(
+        self, view: View, *, supersede: bool = False
+    ) -> tuple[tuple[Response, ...], Mapping[str, frozenset[str]]]:
+        """Take a new view of the world; gives back responses, and the names that changed for each type.
+
+        With `supersede` what has changed does not wait for the answer to what it replaces.
+        """
         wanted = [(watch, self._resources(view, watch)) for watch in self.watches.values()]  # all or none
         self.view = view
         touched = {watch.type_url: watch.want(resources, view.version) for watch, resources in wanted}
+        for watch, _ in wanted if supersede else ():
+            watch.supersede(touched[watch.type_url])
         return tuple(self._flush()), touched
 
     def release(self) -> tuple[Response, ...]:

@@ -109,7 +109,8 @@ class Session:
 
     def push(self, view: View, *, since: float) -> int:
         """Offer a new view; gives back how many resources it changes for this proxy (sent now or later)."""
-        responses, touched = self.machine.update(view)
+        # An agent answers once a bundle is in force in its Pod, which may take a newer one.
+        responses, touched = self.machine.update(view, supersede=self.is_agent)
         self.failure = None
         changed = {type_url: names for type_url, names in touched.items() if names}
         if changed:
@@ -139,7 +140,7 @@ class Session:
         now = time.time()
         for response in responses:
             delivery = Delivery(response.type_url, response.nonce, response.version, response.names, now)
-            self._under_way[response.nonce] = delivery
+            self._under_way[response.type_url] = delivery
             self.journal.append(delivery)
             self.sent[response.type_url] = delivery
             self.outbox.put_nowait(response)
@@ -147,7 +148,7 @@ class Session:
         self._mind_timer()
 
     def _note_answer(self, answer: Answer) -> None:
-        delivery = self._under_way.pop(answer.response.nonce)
+        delivery = self._under_way.pop(answer.response.type_url)
         delivery.answered_at = time.time()
         delivery.error = answer.error
         self.answered[delivery.type_url] = delivery

@@ -211,6 +211,14 @@ class Watch:
         self.pending -= response.names
         self.forced -= response.names
 
+    def supersede(self, names: Iterable[str]) -> None:
+        """What is under way of these need not be answered any more: it is sent anew as it is now."""
+        response = self.in_flight
+        if response is not None and not response.names.isdisjoint(names):
+            self.in_flight = None
+            for name in response.names:
+                self.force(name)
+
     # What the client said
 
     def answered(self, nonce: str, error: str | None) -> Answer | None:

@@ -104,7 +104,8 @@ def make_from(config: Config) -> Callable[[Any, frozenset[ObjectKey], Changes], 
 
     def make(previous: World | None, keys: frozenset[ObjectKey], changes: Changes) -> World:
         number = previous.version + 1 if previous else 1
-        resources = [each for held in config.objects().values() for each in held.spec]
+        prepared = (held for held in config.objects().values() if held.key.kind == KIND)
+        resources = [each for held in prepared for each in held.spec]
         return World(number - 1).with_resources(*resources)
 
     return make

@@ -189,11 +189,11 @@ class Maker:
         alternatives = self.random.choice((1, 1, 2))
         for number in range(alternatives):
             fits = self.random.random() < 0.75 if number == 0 else False
-            for attribute, positive, form in self.dealt(self.random.choice((1, 2, 2, 3)), tcp=target.tcp):
-                if number and attribute.section == "when":
-                    continue
+            for card in list(self.dealt(self.random.choice((1, 2, 2, 3)), tcp=target.tcp)):
+                attribute, positive, form = card
                 values = self.values(attribute, positive, form, fits, workload, target)
-                self.add(rule, number, attribute, positive, values)
+                if not added(rule, number, attribute, positive, values):
+                    self.decks[target.tcp].insert(0, card)
         return tidied(rule)
 
     def dealt(self, count: int, *, tcp: bool) -> Iterator[tuple[Attribute, bool, str]]:
@@ -223,23 +223,33 @@ class Maker:
         result = [written(form, each) for each in chosen]
         return list(dict.fromkeys(result))
 
-    def add(self, rule: Policy, number: int, attribute: Attribute, positive: bool, values: list[str]) -> None:
-        """Write a condition into a rule."""
-        if attribute.section == "when":
-            sign = "values" if positive else "notValues"
-            existing = [c for c in rule.get("when", []) if c["key"] == attribute.key]
-            if existing:
-                existing[0].setdefault(sign, values)
-            else:
-                rule.setdefault("when", []).append({"key": attribute.key, sign: values})
-            return
-        outer, inner = ("from", "source") if attribute.section == "source" else ("to", "operation")
-        every = rule.setdefault(outer, [])
-        while len(every) <= number:
-            every.append({inner: {}})
-        message = every[number][inner]
-        if not clashes(attribute.key, message):
-            message.setdefault(attribute.key if positive else attribute.negative, values)
+
+def added(rule: Policy, number: int, attribute: Attribute, positive: bool, values: list[str]) -> bool:
+    """Write a condition into a rule; whether there was room for it."""
+    if attribute.section == "when":
+        return number == 0 and added_when(rule, attribute.key, "values" if positive else "notValues", values)
+    outer, inner = ("from", "source") if attribute.section == "source" else ("to", "operation")
+    every = rule.setdefault(outer, [])
+    while len(every) <= number:
+        every.append({inner: {}})
+    message, name = every[number][inner], attribute.key if positive else attribute.negative
+    if name in message or clashes(attribute.key, message):
+        return False
+    message[name] = values
+    return True
+
+
+def added_when(rule: Policy, key: str, sign: str, values: list[str]) -> bool:
+    """Write a further condition."""
+    every = rule.setdefault("when", [])
+    there = next((each for each in every if each["key"] == key), None)
+    if there is None:
+        every.append({"key": key, sign: values})
+    elif sign in there:
+        return False
+    else:
+        there[sign] = values
+    return True
 
 
 def tidied(rule: Policy) -> Policy:

@@ -44,7 +44,7 @@ class Answer:
 
     status: int
     details: str = ""
-    caller: str = ""
+    ends: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
 
@@ -143,7 +143,7 @@ def http_manager(served: Served) -> dict[str, Any]:
 
 def log_of_ends(log: Path) -> dict[str, Any]:
     """Who was there, and why Envoy ended the connection."""
-    line = "%DOWNSTREAM_REMOTE_ADDRESS% %CONNECTION_TERMINATION_DETAILS%\n"
+    line = "%DOWNSTREAM_REMOTE_ADDRESS%-%DOWNSTREAM_LOCAL_ADDRESS% %CONNECTION_TERMINATION_DETAILS%\n"
     text = {"text_format_source": {"inline_string": line}}
     return named("log", "access_loggers.file.v3.FileAccessLog", path=str(log), log_format=text)
 
@@ -239,7 +239,7 @@ class Callers:
         place, context = (address, ports[call.port]), self.context(call.identity)
         raw = socket.create_connection(place, DEADLINE, source_address=(call.source, 0))
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        caller = "{}:{}".format(*raw.getsockname())
+        ends = "{}:{}-{}:{}".format(*raw.getsockname(), *place)
         with raw, context.wrap_socket(raw, server_hostname=call.server_name) as connection:
             try:
                 connection.sendall(b"ping" if call.tcp else request(call))
@@ -247,7 +247,7 @@ class Callers:
             except (ConnectionError, ssl.SSLEOFError):
                 received = b""
         if call.tcp:
-            return Answer(200 if received == b"ping" else 0, caller=caller)
+            return Answer(200 if received == b"ping" else 0, ends=ends)
         return answer(received)
 
 

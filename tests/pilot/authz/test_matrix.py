@@ -89,7 +89,7 @@ def test_a_closed_connection_tells_the_policy_and_the_rule(matrix: list[Played],
     ends = dict(line.split(" ", 1) for line in lines)
     refused = [each for each in matrix if each.call.tcp and not each.verdict.allowed]
     for each in refused:
-        told = ends[each.answer.caller]
+        told = ends[each.answer.ends]
         assert any(f"rbac_access_denied_matched_policy[{rule}]" == told for rule in each.verdict.rules), told
     assert len(refused) > 100
 

@@ -1,7 +1,6 @@
 """S1: the root is replaced with overlap; each phase waits until the one before is in force everywhere."""
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -95,22 +94,22 @@ async def only(it: Mesh, name: str) -> bool:
     return await roots(it) == [name]
 
 
-async def helping(it: Mesh) -> None:
+async def helping(it: Mesh, enough: asyncio.Event) -> None:
     """Play Pilot's part for as long as it is wanted."""
-    while True:
+    while not enough.is_set():
         await announce(it)
         await asyncio.sleep(0.02)
 
 
 async def with_pilot(it: Mesh, condition: Any, what: str) -> None:
     """Wait for something that needs Pilot."""
-    task = asyncio.create_task(helping(it))
+    enough = asyncio.Event()
+    task = asyncio.create_task(helping(it, enough))
     try:
         await eventually(condition, what)
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        enough.set()
+        await task
 
 
 def test_a_rotation_goes_on_after_a_restart(served: Served) -> None:

@@ -57,7 +57,7 @@ def upstream(
 def automatic(read: Reader, cluster: cluster_pb2.Cluster, called: Called) -> None:
     """Mutual TLS with whom it is possible, clear text with all others."""
     service = called.service
-    if service.mesh_external or read.ask(closed, service.namespace):
+    if not read.mesh.enable_auto_mtls or service.mesh_external or read.ask(closed, service.namespace):
         return
     if cluster.type == cluster_pb2.Cluster.ORIGINAL_DST:
         if not read.ask(all_secure, service.hostname, called.port.number):

@@ -155,7 +155,9 @@ def files(folder: Path, port: int = 9002) -> Iterator[list[str]]:
     (folder / "config").mkdir()
     write(folder / "config" / "rules.yaml", *rules())
     write(folder / "registry.yaml", registry(port))
-    yield ["--config-files", str(folder / "config"), "--registry-file", str(folder / "registry.yaml")]
+    write(folder / "mesh.yaml", {"enableAutoMtls": False})  # there is no Citadel beside these files
+    named = {"config-files": "config", "registry-file": "registry.yaml", "mesh-config": "mesh.yaml"}
+    yield [part for name, file in named.items() for part in (f"--{name}", str(folder / file))]
 
 
 def router(xds: int) -> str:

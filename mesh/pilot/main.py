@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mesh.galley.source.files import FileSource
-    from mesh.model.sources import Registry
+    from mesh.model.sources import ConfigSource, Registry
     from mesh.pilot.pilot import Listen, Pilot
     from mesh.pilot.settings import Settings
 
@@ -25,6 +25,8 @@ TOKEN = Path("/var/run/secrets/tokens/istio-token")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb and exit: 0 asked to end, 1 refused with a message, 2 wrong usage."""
     options = parser().parse_args(arguments)
+    if problem := wrong(options):
+        parser().error(problem)
     from mesh.pilot.log import configure
 
     configure(options.log_level)
@@ -73,6 +75,15 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def wrong(options: argparse.Namespace) -> str:
+    """Why options do not go together; empty if they do."""
+    if options.config_address and not options.ca_address:
+        return "--config-address needs --ca-address: Galley answers only whom it knows by a certificate"
+    if options.ca_address and ":" not in options.ca_address:
+        return f"--ca-address: {options.ca_address!r} is not HOST:PORT"
+    return ""
+
+
 async def discovery(options: argparse.Namespace) -> None:
     """Run Pilot until SIGTERM or SIGINT, or until one of its parts fails."""
     from mesh.pilot.pilot import Listen
@@ -108,6 +119,7 @@ async def from_platform(
     options: argparse.Namespace, settings: "Settings", listen: "Listen"
 ) -> "AsyncIterator[Pilot]":
     """Pilot on a cluster; authenticated with a Citadel, and on a Galley's configuration if one is named."""
+    from mesh.galley.client import ConfigClient
     from mesh.galley.source.kubernetes import KubernetesSource
     from mesh.pilot.certified import certified
     from mesh.pilot.platform import on_platform
@@ -116,16 +128,14 @@ async def from_platform(
     domains = tuple(options.trust_domain or ["cluster.local"])
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(connect(options.kubeconfig))
-        shown: dict[str, Any] = {}
+        given: dict[str, Any] = {"domains": domains, "namespace": options.namespace}
+        config: ConfigSource = KubernetesSource(client)
         if options.ca_address:
             identity, trust = await stack.enter_async_context(certified(options, domains[0]))
-            shown = {"identity": identity, "trust": trust}
-        config: Any = KubernetesSource(client)
-        yield await stack.enter_async_context(
-            on_platform(
-                client, config, settings, listen, domains=domains, namespace=options.namespace, **shown
-            )
-        )
+            given |= {"identity": identity, "trust": trust}
+            if options.config_address:
+                config = given["status"] = ConfigClient(options.config_address, identity, trust)
+        yield await stack.enter_async_context(on_platform(client, config, settings, listen, **given))
 
 
 @asynccontextmanager

@@ -1,14 +1,19 @@
 """`make bench`: all figures in one run, printed as tables; everything that it starts, it ends."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import imports, memory, push, startup
+from benchmarks import identity, imports, latency, memory, push, startup
 from mesh.cli.platform import Platform
+from pytest_mesh.demo import Weather
+from pytest_mesh.mesh import Mesh
+from pytest_mesh.verbs.running import Named
 
 NAME = "bench"
 PROXIES = 10
@@ -48,9 +53,39 @@ def main() -> None:
             (f"Pilot's, {figures.proxies} proxies", figures.pilot_median, figures.pilot_maximum),
             ("the user's, API server and barrier included", figures.user_median, figures.user_maximum),
         ])  # fmt: skip
+        with mesh_of(cluster.kubeconfig) as mesh:
+            security_figures(mesh)
     finally:
         if (running := EmbeddedCluster.find(NAME)) is not None:
             running.stop()
+
+
+@contextmanager
+def mesh_of(kubeconfig: Path) -> Iterator[Mesh]:
+    """The mesh in the benchmark's cluster."""
+    mesh = Mesh(Named(NAME, kubeconfig))
+    try:
+        yield mesh
+    finally:
+        mesh.close()
+
+
+def security_figures(mesh: Mesh) -> None:
+    """Certificates, admission, and what mutual TLS costs."""
+    first = identity.first_certificates(mesh)
+    rate = identity.signed_per_second(mesh, Weather(mesh).client.pod)
+    judged, other = identity.admission(mesh)
+    table("Identity and admission", ("what", "figure"), [
+        (f"creating a Pod until its first certificate, s (median of {first.pods})", first.certificate),
+        ("creating a Pod until it is ready, s", first.ready),
+        ("certificates signed over gRPC with mutual TLS, per second", rate),
+        ("dry write of a rule that Galley judges, ms (median)", judged),
+        ("dry write of what has no webhook, ms (median)", other),
+    ])  # fmt: skip
+    ways = latency.measure(mesh)
+    columns = ("way", "median ms", "p99 ms", "fresh connection, median ms")
+    rows = [(each.way, each.median, each.p99, each.fresh_median) for each in ways]
+    table("Client's Pod to forecast v1, one request at a time", columns, rows)
 
 
 def measure_pushes(platform: Platform) -> push.PushFigures:

@@ -8,6 +8,8 @@ import pytest
 from pocketkube.api.api import Api
 from pocketkube.api.errors import ApiError, BadRequest, InternalError, NotFound
 from pocketkube.api.objects import Obj
+from pocketkube.api.options import Options
+from pocketkube.api.write.create import create
 from tests.pocketkube.api.hook import MUTATING, VALIDATING, Hook, allow, configure, deny
 from tests.pocketkube.api.rig import add_namespace, config_map, deployment, new_api, pod
 
@@ -268,3 +270,13 @@ async def test_connections_are_kept_and_made_anew_when_the_webhook_was_restarted
         with pytest.raises(InternalError):
             await api.create("pods", pod("b"), "demo")
         await api.close()
+
+
+async def test_warnings_reach_the_writer(tmp_path: Path) -> None:
+    answer = allow(warnings=["http[1] is never reached", "use another version"])
+    async with Hook(tmp_path, answer) as hook:
+        api = await with_hook(hook, VALIDATING)
+        options = Options()
+        await create(api.core, api.resource("pods"), pod(), "demo", options)
+        await api.close()
+    assert options.warnings == ["http[1] is never reached", "use another version"]

@@ -119,7 +119,7 @@ class Maker:
     def some_headers(self) -> dict[str, str]:
         """Headers that policies ask for, some of them."""
         pick = self.random.choice
-        every = {"x-user": pick(("alice", "bob-2", "")), "x-team": pick(("blue-7", "red"))}
+        every = {"x-user": pick(("alice", "bob-2", "", "")), "x-team": pick(("blue-7", "red"))}
         kept = {key: value for key, value in every.items() if self.random.random() < 0.8}
         return kept | ({"x-ext-authz": "allow"} if self.random.random() < 0.5 else {})
 

@@ -280,4 +280,4 @@ def answer(received: bytes) -> Answer:
     first, *rest = head.split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in rest)}
     status = int(first.split(" ")[1]) if first else 0
-    return Answer(status, headers.get("x-details", ""), headers, body)
+    return Answer(status, headers.get("x-details", ""), headers=headers, body=body)

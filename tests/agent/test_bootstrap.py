@@ -137,8 +137,17 @@ def test_an_end_that_envoy_chose_itself_is_never_a_success() -> None:
     assert [code_of(0), code_of(3), code_of(-9)] == [1, 3, 137]
 
 
-def test_the_agent_stays_light() -> None:
-    heavy = {"kubernetes", "pydantic", "aiohttp", "yaml", "grpc", "google.protobuf", "mesh.model"}
-    code = "import sys, mesh.agent.main, mesh.agent.proxy, mesh.agent.iptables; print(*sys.modules)"
+HEAVY = {"kubernetes", "pydantic", "aiohttp", "yaml", "structlog", "rich", "prometheus_client"}
+
+
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        ("mesh.agent.proxy, mesh.agent.iptables", HEAVY | {"grpc", "google.protobuf", "cryptography"}),
+        ("mesh.agent.identity.serving, mesh.agent.grpc_health", HEAVY),
+    ],
+)
+def test_the_agent_stays_light(modules: str, heavy: set[str]) -> None:
+    code = f"import sys, mesh.agent.main, {modules}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not heavy & set(done.stdout.split())

@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import os
 import ssl
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +16,20 @@ import pytest
 from aiohttp import web
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
+from mesh.agent import iptables
 from mesh.agent.environment import EnvironmentProblem
 from mesh.agent.http import Request, Response
 from mesh.agent.prober import Prober
 from mesh.agent.probes import VARIABLE, Grpc, HttpGet, Probe, TcpSocket, read
 from tests import loops
+from tests.agent.inside import run
 from tests.pocketkube.api.rig import Certificate
 
 pytestmark = pytest.mark.behaviour("I2")
 
 PATH = "/app-health/app/livez"
 HOST = "127.0.0.1"
+KUBELETS = Request("GET", PATH, "198.18.0.1", (("host", "198.18.0.7:15020"),))
 
 
 def parsed(**value: Any) -> Probe:
@@ -79,13 +85,13 @@ async def application(request: web.Request) -> web.Response:
 
 
 @asynccontextmanager
-async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def serving(tls: ssl.SSLContext | None = None, host: str = HOST) -> AsyncIterator[int]:
     """The application on a free port."""
     app = web.Application()
     app.router.add_route("*", "/{rest:.*}", application)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, HOST, 0, ssl_context=tls)
+    site = web.TCPSite(runner, host, 0, ssl_context=tls)
     await site.start()
     try:
         yield runner.addresses[0][1]
@@ -95,7 +101,7 @@ async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
 
 async def ask(action: Any, *headers: tuple[str, str], seconds: float = 5.0) -> Response:
     prober = Prober({PATH: Probe(action, seconds)}, HOST)
-    return await prober.answer(Request("GET", PATH, "198.18.0.1", (("host", "198.18.0.7:15020"), *headers)))
+    return await prober.answer(replace(KUBELETS, headers=(*KUBELETS.headers, *headers)))
 
 
 def asked(path: str, **wanted: Any) -> Response:
@@ -191,3 +197,40 @@ def test_what_does_not_speak_grpc_is_given_up_in_time() -> None:
             server.close()
 
     assert loops.run(test()) == Response(500, b"no answer within 0.3 s\n")
+
+
+POD = "198.18.7.2"
+PROXY = 1337
+
+
+def intercept() -> None:
+    subprocess.run(["ip", "address", "add", f"{POD}/32", "dev", "lo"], check=True)
+    iptables.apply(iptables.Interception())
+
+
+async def probes_past_envoy(_: Path) -> Any:
+    """Every kind of probe to the Pod's own address, as the proxy's user, under the rules of interception."""
+    intercept()
+    server, servicer = grpc.aio.server(), health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    health_port = server.add_insecure_port(f"{POD}:0")
+    await server.start()
+    async with serving(host=POD) as port:
+        os.setegid(PROXY)
+        os.seteuid(PROXY)
+        actions = (HttpGet(port, "/healthz"), TcpSocket(port), Grpc(health_port))
+        found: list[Any] = [
+            (await Prober({PATH: Probe(each)}, POD).answer(KUBELETS)).status for each in actions
+        ]
+        try:
+            await asyncio.open_connection(POD, port)
+        except OSError as error:
+            found.append(type(error).__name__)
+        os.seteuid(0)
+        os.setegid(0)
+    await server.stop(None)
+    return found
+
+
+def test_interception_lets_the_agents_probes_pass(tmp_path: Path) -> None:
+    assert run(probes_past_envoy, tmp_path) == [200, 200, 200, "ConnectionRefusedError"]

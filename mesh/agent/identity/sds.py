@@ -15,9 +15,10 @@ import grpc.aio  # type: ignore[import-untyped]
 from google.protobuf.message import DecodeError
 
 from mesh.agent.identity import wire
-from mesh.agent.identity.conversation import Answer, Conversation
+from mesh.agent.identity.conversation import Answer, Asked, Conversation
 from mesh.agent.identity.errors import IdentityProblem
 from mesh.agent.identity.shelf import Shelf
+from mesh.agent.log import say
 
 SERVICE = "envoy.service.secret.v3.SecretDiscoveryService"
 LONGEST_PATH = 107  # bytes of a Unix socket's path on Linux
@@ -102,14 +103,17 @@ class SecretServer:
         await self._stream(requests, context, wire.read_delta, wire.write_delta)
 
     async def _stream(
-        self, requests: AsyncIterator[bytes], context: Any, read: Callable[[bytes], Any], write: Writer
+        self, requests: AsyncIterator[bytes], context: Any, read: Callable[[bytes], Asked], write: Writer
     ) -> None:
         conversation = Conversation(self._shelf, sotw=read is wire.read_sotw)
         outbox = self._open[conversation] = asyncio.Queue()
         writer = asyncio.create_task(_write(outbox, context, write))
         try:
             async for raw in requests:
-                if answer := conversation.receive(read(raw)):
+                asked = read(raw)
+                if asked.error is not None:
+                    say(f"Envoy refuses a secret of {', '.join(sorted(conversation.names))}: {asked.error}")
+                if answer := conversation.receive(asked):
                     outbox.put_nowait(answer)
                 self._tell()
         except DecodeError as error:

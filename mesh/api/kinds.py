@@ -22,6 +22,7 @@ class Kind:
     """A kind; the first version is the one stored. `columns` are pairs of title and JSON path.
 
     `optional` says that an object without a spec means something: all of the spec's defaults.
+    `watched` says that components of the mesh read it now.
     """
 
     group: str
@@ -32,6 +33,7 @@ class Kind:
     short_names: tuple[str, ...] = ()
     columns: tuple[tuple[str, str], ...] = ()
     optional: bool = False
+    watched: bool = True
 
     @property
     def resource(self) -> str:
@@ -76,4 +78,5 @@ KINDS = (
         short_names=("ap",), columns=(("Action", ".spec.action"),), optional=True,
     ),
 )  # fmt: skip
+WATCHED = tuple(kind for kind in KINDS if kind.watched)
 BY_KIND = {kind.kind: kind for kind in KINDS}

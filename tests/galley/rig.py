@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from cryptography.hazmat.primitives import serialization
+
 from mesh.api.crds import crds
 from mesh.citadel import requests
 from mesh.citadel.authority import Authority, Subject
@@ -48,6 +50,12 @@ class Ca:
             lifetime=timedelta(seconds=seconds), skew=timedelta(minutes=5),
         )  # fmt: skip
         return self.authority.chain(certificate)
+
+    def revoke(self, *serials: int) -> None:
+        """Put certificates on the revocation list that everybody gets."""
+        crl = self.authority.revocation_list(serials, {}, now=datetime.now(UTC), skew=timedelta(minutes=5))
+        text = crl.public_bytes(serialization.Encoding.PEM).decode()
+        self.trust.replace(TrustBundle(self.root.decode(), text))
 
     async def holder(self, account: str, namespace: str = SYSTEM) -> Holder:
         """A holder with its first certificate."""

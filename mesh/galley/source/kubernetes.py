@@ -1,9 +1,10 @@
-"""Configuration from the Kubernetes API: every kind of `mesh.api.kinds`, listed and watched."""
+"""Configuration from the Kubernetes API: kinds of `mesh.api.kinds`, listed and watched."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
-from mesh.api.kinds import KINDS, Kind
+from mesh.api.kinds import WATCHED, Kind
 from mesh.galley.source.stored import StoredSource
 from mesh.galley.store import key_of
 from mesh.platform.reflector import Obj, Reflector
@@ -12,13 +13,14 @@ from mesh.platform.reflector import Obj, Reflector
 class KubernetesSource(StoredSource):
     """A `ConfigSource` over a `kubernetes.aio` client."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, kinds: Iterable[Kind] = WATCHED) -> None:
         super().__init__()
         self._client = client
+        self._kinds = tuple(kinds)
 
     async def run(self) -> None:
-        """List and watch all kinds until cancelled."""
-        reflectors = [self._reflector(kind) for kind in KINDS]
+        """List and watch the kinds until cancelled."""
+        reflectors = [self._reflector(kind) for kind in self._kinds]
         async with asyncio.TaskGroup() as group:
             for reflector in reflectors:
                 group.create_task(reflector.run())

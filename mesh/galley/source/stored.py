@@ -12,8 +12,12 @@ class StoredSource:
     """The reading half of a `ConfigSource`; `run` and what it reads are the subclass's."""
 
     def __init__(self, store: ConfigStore | None = None) -> None:
-        self._store = store or ConfigStore()
+        self.store = store or ConfigStore()
         self.synced = asyncio.Event()
+
+    @property
+    def _store(self) -> ConfigStore:
+        return self.store
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._store!r}>"

@@ -21,7 +21,7 @@ from pytest_mesh.pods import Pod
 PODS = 5
 IDENTITIES, EACH, THREADS = 40, 40, 8  # below the limit of requests that one identity may make at once
 WRITES = 100
-ISSUED = re.compile(r"^(\S+) .*certificate.*wanted=first", re.MULTILINE)
+ISSUED = re.compile(r"^(\S+) .*certificate.*wanted=the first", re.MULTILINE)
 PROGRAM = Path(__file__).with_name("signing.py")
 
 

@@ -6,8 +6,6 @@ from typing import Any
 SDS = "sds-grpc"
 DEFAULT = "default"
 ROOTCA = "ROOTCA"
-# Soon again, because the agent is in the same container: it answers within milliseconds of its start.
-BACK_OFF = {"base_interval": "0.05s", "max_interval": "1s"}
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _UPSTREAM_TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 
@@ -49,8 +47,10 @@ def transport_socket(pilot_name: str) -> dict[str, Any]:
 
 
 def secret(name: str) -> dict[str, Any]:
-    """A secret of the agent; waited for as long as it takes, since without it nothing can be done."""
-    service = {"envoy_grpc": {"cluster_name": SDS, "retry_policy": {"retry_back_off": BACK_OFF}}}
+    """A secret of the agent; waited for as long as it takes, since without it nothing can be done.
+
+    Written as Pilot's resources write it: Envoy then asks for the secret once for all that use it.
+    """
     return {
         "name": name,
         "sds_config": {
@@ -58,7 +58,7 @@ def secret(name: str) -> dict[str, Any]:
                 "api_type": "GRPC",
                 "transport_api_version": "V3",
                 "set_node_on_first_message_only": True,
-                "grpc_services": [service],
+                "grpc_services": [{"envoy_grpc": {"cluster_name": SDS}}],
             },
             "initial_fetch_timeout": "0s",
             "resource_api_version": "V3",

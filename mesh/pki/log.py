@@ -30,5 +30,5 @@ class Log:
         if structlog is not None and structlog.is_configured():
             getattr(structlog.get_logger(component=self._component), level)(event, **values)
             return
-        words = ", ".join(f"{name} {value}" for name, value in values.items())
-        getattr(logging.getLogger(f"mesh.{self._component}"), level)("%s: %s", event, words)
+        words = " ".join(f"{name}={value}" for name, value in values.items())
+        getattr(logging.getLogger(f"mesh.{self._component}"), level)("%s %s", event, words)

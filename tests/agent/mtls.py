@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from cryptography import x509
-from envoy.config.core.v3 import base_pb2, config_source_pb2, grpc_service_pb2
+from envoy.config.core.v3 import base_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2, tls_pb2
 
 from mesh.model.trust import ROOTCA
+from mesh.pilot.compile.tls import own
 from mesh.pilot.types import LDS, Resource
 from mesh.pki.certificates import identity_of
 from mesh.pki.keypair import KeyPair
@@ -22,28 +23,12 @@ from tests.pilot.ads.world import World
 TLS = 9443
 
 
-def sds(name: str) -> secret_pb2.SdsSecretConfig:
-    """A secret of the agent, as Pilot's resources refer to it."""
-    source = config_source_pb2.ApiConfigSource(
-        api_type=config_source_pb2.ApiConfigSource.GRPC,
-        transport_api_version=config_source_pb2.ApiVersion.V3,
-        grpc_services=[
-            grpc_service_pb2.GrpcService(
-                envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name="sds-grpc")
-            )
-        ],
-    )
-    return secret_pb2.SdsSecretConfig(
-        name=name, sds_config=config_source_pb2.ConfigSource(api_config_source=source)
-    )
-
-
 def with_mutual_tls(plain: Resource) -> Resource:
     """The listener behind the Pod's certificate; callers must show one of the mesh."""
     message = listener_pb2.Listener.FromString(plain.payload)
     context = tls_pb2.DownstreamTlsContext()
     context.require_client_certificate.value = True
-    context.common_tls_context.tls_certificate_sds_secret_configs.append(sds("default"))
+    context.common_tls_context.tls_certificate_sds_secret_configs.append(own())
     context.common_tls_context.validation_context_sds_secret_config.CopyFrom(
         secret_pb2.SdsSecretConfig(name=ROOTCA, sds_config=ADS)
     )

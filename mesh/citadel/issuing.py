@@ -10,7 +10,7 @@ from mesh.citadel.ledger import Ledger, LedgerAway, Line
 from mesh.citadel.limits import Limiter
 from mesh.citadel.revocations import Revocations
 from mesh.citadel.settings import CitadelSettings
-from mesh.pki.certificates import serial_of
+from mesh.pki.certificates import chain_pem, serial_of
 from mesh.pki.clock import Clock
 from mesh.pki.keypair import KeyPair
 from mesh.pki.signer import CitadelAway, SigningRefused
@@ -36,6 +36,10 @@ class Issuer:
         self._revocations = revocations
         self._clock = clock
         self._limiter = Limiter(settings.limit, clock)
+
+    def root(self) -> bytes:
+        """The root that certificates issued now lead to, as PEM."""
+        return chain_pem(self._authority().roots[:1])
 
     async def answer(self, identity: Identity, csr: bytes, seconds: int) -> bytes:
         """The PEM chain for a caller's CSR; raises `Refused`."""

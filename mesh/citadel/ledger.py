@@ -99,8 +99,11 @@ class Ledger:
                 self._places[line.serial] = name
 
     def removed(self, name: str) -> None:
-        """A ConfigMap is gone; its lines are still known here."""
+        """A ConfigMap is gone: what it held, and is known here, is written again."""
         self._room.pop(name, None)
+        for serial in [serial for serial, place in self._places.items() if place == name]:
+            del self._places[serial]
+            self.add(self._lines[serial]).add_done_callback(_seen)
 
     def get(self, serial: str) -> Line | None:
         """The line of a serial number, or None if it is not known (any more)."""
@@ -205,3 +208,9 @@ def _finish(entries: Iterable[Waiting], error: Exception | None) -> None:
             done.set_result(None)
         else:
             done.set_exception(error)
+
+
+def _seen(done: asyncio.Future[None]) -> None:
+    """Nobody waits for this one; its failure is in the log."""
+    if not done.cancelled():
+        done.exception()

@@ -80,7 +80,7 @@ class CsrService:
             raise Refused("malformed", "INVALID_ARGUMENT", "not an IstioCertificateRequest") from None
         chain = await self._issuer.answer(identity, message.csr.encode(), message.validity_duration)
         self._metrics.issued.inc()
-        return wire.certificate_response(chain)
+        return wire.certificate_response(chain, self._issuer.root())
 
     async def _caller(self, context: Any) -> Identity:
         chain = peer_chain(context)

@@ -153,6 +153,10 @@ def _expiring(platform: Platform, now: datetime) -> Iterator[dict[str, Any]]:
     _, bundle = data.trust(platform)
     for certificate in bundle.certificates:
         yield _row("root", certificate.subject.rfc4514_string(), certificate.not_valid_after_utc, "Citadel")
+    authority = data.authority(platform)
+    if authority is not None and authority not in bundle.certificates:
+        name = authority.subject.rfc4514_string()
+        yield _row("authority", name, authority.not_valid_after_utc, "nobody: replace Secret cacerts")
     for name, kind, certificate in data.credentials(platform):
         by = "Citadel" if kind.startswith("istio.io") else "nobody: replace the Secret"
         yield _row("Secret", name, certificate.not_valid_after_utc, by)

@@ -16,6 +16,7 @@ from mesh.citadel.publishing import NAME as TRUST
 from mesh.citadel.publishing import bundle_of
 from mesh.citadel.revocations import NAME as REVOCATIONS
 from mesh.citadel.revocations import Revocation
+from mesh.citadel.state import SECRET as STATE
 from mesh.cli.errors import CommandError
 from mesh.cli.platform import SYSTEM_NAMESPACE, Platform
 from mesh.model.trust import TrustBundle
@@ -148,3 +149,15 @@ def credentials(platform: Platform) -> Iterator[tuple[str, str, x509.Certificate
                 )
             except ValueError:
                 continue
+
+
+def authority(platform: Platform) -> x509.Certificate | None:
+    """The certificate of the authority that issues now, if it can be read."""
+    from mesh.citadel.kube import decoded
+    from mesh.pki.certificates import load_chain
+
+    found = optional(platform, SECRETS, STATE)
+    try:
+        return load_chain(decoded(found or {}).get("ca-cert.pem", b""))[0]
+    except ValueError:
+        return None

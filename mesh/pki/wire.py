@@ -8,6 +8,8 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, struct_pb2
 
+from mesh.pki.certificates import chain_pem, load_chain
+
 SERVICE = "istio.v1.auth.IstioCertificateService"
 METHOD = "CreateCertificate"
 PATH = f"/{SERVICE}/{METHOD}"
@@ -61,15 +63,18 @@ def certificate_request(csr: bytes, seconds: int) -> bytes:
 
 
 def chain_of(raw: bytes) -> bytes:
-    """The chain of a response, as one PEM text; `ValueError` if there is none."""
+    """The chain of a response, as one PEM text, leaf first; `ValueError` if there is none.
+
+    A root at its end is left out: who trusts it has it, and who does not is not convinced by it.
+    """
     entries = IstioCertificateResponse.FromString(raw).cert_chain
     if not entries:
         raise ValueError("the answer holds no certificate")
-    return "".join(entry if entry.endswith("\n") else entry + "\n" for entry in entries).encode()
+    leaf, *above = load_chain("\n".join(entries).encode())
+    return chain_pem([leaf, *(each for each in above if each.subject != each.issuer)])
 
 
-def certificate_response(chain: bytes) -> bytes:
-    """The bytes of a response: each certificate of the PEM chain an entry, leaf first."""
-    end = "-----END CERTIFICATE-----\n"
-    entries = [part + end for part in chain.decode().split(end)[:-1]]
-    return bytes(IstioCertificateResponse(cert_chain=entries).SerializeToString())
+def certificate_response(chain: bytes, root: bytes) -> bytes:
+    """The bytes of a response: leaf, intermediates, and the root last, as Istio's agents want it."""
+    entries = [chain_pem([each]).decode() for each in load_chain(chain)]
+    return bytes(IstioCertificateResponse(cert_chain=[*entries, root.decode()]).SerializeToString())

@@ -13,6 +13,7 @@ import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
 
 from mesh.citadel.citadel import Citadel, CitadelSettings, serving
+from mesh.citadel.upkeep import Upkeep
 from mesh.pki import csr as csrs
 from mesh.pki import wire
 from mesh.pki.client import CitadelClient
@@ -52,6 +53,10 @@ class Mesh:
     async def on_api(self, work: Any) -> Any:
         """Do something in the API server's loop."""
         return await asyncio.to_thread(self.served.run, work)
+
+    async def upkeep(self) -> None:
+        """Look through the ledger, as Citadel does every few minutes."""
+        await Upkeep(self.citadel.ledger, self.citadel.metrics, self.clock).step()
 
     async def account(self, namespace: str, name: str) -> Identity:
         """A service account, made if it is not there."""

@@ -195,3 +195,55 @@ def test_the_authority_is_put_back_when_it_is_removed_or_damaged(served: Served)
             await certificate(it, Identity("cluster.local", it.namespace, "default"))
 
     loops.run(test())
+
+
+def test_published_trust_and_the_ledger_are_put_back(served: Served) -> None:
+    async def test() -> None:
+        async with mesh(served) as it:
+            me = await it.account(it.namespace, "forecast")
+            pair = await certificate(it, me)
+            serial = f"{pair.leaf.serial_number:x}"
+            whole = await it.get("configmaps", "istio-trust")
+            await it.patch("configmaps", "istio-trust", {"data": {"root-cert.pem": "x", "crl.pem": "y"}})
+
+            async def right() -> bool:
+                found = await it.find("configmaps", "istio-trust")
+                return found is not None and bundle_of(found).root_cert == bundle_of(whole).root_cert
+
+            await eventually(right, "repaired")
+            await it.delete("configmaps", "istio-trust")
+            await eventually(right, "put back")
+            (place,) = await ledgers(it)
+            await it.delete("configmaps", place["metadata"]["name"])
+
+            async def kept() -> bool:
+                return any(serial in each["data"] for each in await ledgers(it))
+
+            await eventually(kept, "written again")
+
+    loops.run(test())
+
+
+async def ledgers(it: Mesh) -> list[dict[str, Any]]:
+    """The ConfigMaps of the ledger."""
+
+    async def read() -> list[dict[str, Any]]:
+        return it.served.api.list("configmaps", it.namespace, labels="trust.istio.io/ledger=true")[0]
+
+    found: list[dict[str, Any]] = await it.on_api(read())
+    return found
+
+
+def test_the_ledger_forgets_what_has_ended(served: Served) -> None:
+    async def test() -> None:
+        async with mesh(served) as it:
+            me = await it.account(it.namespace, "forecast")
+            pair = await certificate(it, me, seconds=600)
+            serial = f"{pair.leaf.serial_number:x}"
+            it.clock.pass_(hours=2)
+            await it.upkeep()
+            assert it.citadel.ledger.get(serial) is None
+            assert not any(serial in each.get("data", {}) for each in await ledgers(it))
+            assert len(it.citadel.ledger) > 0  # Citadel's own lasts a day
+
+    loops.run(test())

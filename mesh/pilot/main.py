@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--ca-mutual-port", type=int, default=8061, metavar="PORT", help="where Citadel renews certificates"
     )
-    one.add_argument("--trust-domain", action="append", metavar="NAME", help="whose identities are let in")
+    one.add_argument("--trust-domain", metavar="NAME", help="of Pilot's own identity; else the mesh's")
     one.add_argument("--namespace", default="istio-system", metavar="NAME", help="the mesh's own")
     one.add_argument("--account", default="istio-pilot", metavar="NAME", help="its service account")
     one.add_argument("--root-cert", type=Path, default=ROOT_CERT, metavar="FILE", help="trusted at first")
@@ -125,13 +125,13 @@ async def from_platform(
     from mesh.pilot.platform import on_platform
     from mesh.platform.client import connect
 
-    domains = tuple(options.trust_domain or ["cluster.local"])
+    domain = options.trust_domain or settings.current.trust_domain
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(connect(options.kubeconfig))
-        given: dict[str, Any] = {"domains": domains, "namespace": options.namespace}
+        given: dict[str, Any] = {"domains": (domain,), "namespace": options.namespace}
         config: ConfigSource = KubernetesSource(client)
         if options.ca_address:
-            identity, trust = await stack.enter_async_context(certified(options, domains[0]))
+            identity, trust = await stack.enter_async_context(certified(options, domain))
             given |= {"identity": identity, "trust": trust}
             if options.config_address:
                 config = given["status"] = ConfigClient(options.config_address, identity, trust)

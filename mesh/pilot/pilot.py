@@ -78,7 +78,7 @@ async def serving(
     *,
     identity: Holder | None = None,
     trust: Trust | None = None,
-    domains: tuple[str, ...] = ("cluster.local",),
+    domains: Callable[[], tuple[str, ...]] = lambda: ("cluster.local",),
     status: StatusSink | None = None,
     programmed: Callable[[str], Awaitable[None]] | None = None,
     system_namespace: str = "istio-system",
@@ -88,8 +88,8 @@ async def serving(
     """Run Pilot: first learn the world, then serve, so that no proxy is ever told of half a world.
 
     Proxies are served if there are `identity` (which has its certificate already) and `trust`, and let in if
-    they are of one of `domains`; without, there is only the plain port. `status` is told how far the proxies
-    are; `programmed` gets the digest of the trust bundle once everybody has it.
+    they are of one of the trust domains that `domains` gives; without, there is only the plain port. `status`
+    is told how far the proxies are; `programmed` gets the digest of the trust bundle once everybody has it.
     Raises `CannotListen` if a port is taken, and what a source raises that cannot be read.
     """
     async with AsyncExitStack() as stack:

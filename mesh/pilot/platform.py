@@ -36,7 +36,7 @@ async def on_platform(
     *,
     identity: Holder | None = None,
     trust: Trust | None = None,
-    domains: tuple[str, ...] = ("cluster.local",),
+    domains: tuple[str, ...] = (),
     status: StatusSink | None = None,
     namespace: str = "istio-system",
     follow_trust: bool = True,
@@ -44,8 +44,9 @@ async def on_platform(
 ) -> AsyncIterator[Pilot]:
     """Run Pilot with a `kubernetes.aio` ApiClient, on configuration from `config`, which it runs.
 
-    With `follow_trust`, `trust` is kept to what the ConfigMap says; without, somebody else does so. For the
-    others see `mesh.pilot.pilot.serving`. `further_metrics` are shown beside Pilot's own.
+    Proxies of the mesh's trust domain, its aliases and `domains` are let in. With `follow_trust`, `trust` is
+    kept to what the ConfigMap says; without, somebody else does so. `further_metrics` are shown beside
+    Pilot's own. For the others see `mesh.pilot.pilot.serving`.
     """
     metrics = Metrics(further_metrics)
     credentials = CredentialSource(client, namespace)
@@ -59,12 +60,16 @@ async def on_platform(
         path = f"/api/v1/namespaces/{key.namespace}/configmaps/{key.name}"
         await annotate(client, path, {PROGRAMMED: digest})
 
+    def let_in() -> tuple[str, ...]:
+        mesh = settings.current
+        return tuple(dict.fromkeys((mesh.trust_domain, *mesh.trust_domain_aliases, *domains)))
+
     compiler, world = assembled(
         KubernetesRegistry(client), every, settings, further_kinds=KINDS | JWKS_KINDS
     )
     async with with_settings(
         world, compiler, settings, listen,
-        identity=identity, trust=trust, domains=domains, status=status, programmed=programmed,
+        identity=identity, trust=trust, domains=let_in, status=status, programmed=programmed,
         system_namespace=namespace, metrics=metrics,
     ) as pilot:  # fmt: skip
         yield pilot

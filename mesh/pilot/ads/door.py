@@ -31,7 +31,7 @@ class Forbidden(Exception):
 class Door:
     """Lets proxies in. `workloads` gives what runs at each address, as far as the platform says it.
 
-    `domains` are the trust domains whose identities are let in, the mesh's own first.
+    `domains` gives the trust domains whose identities are let in, the mesh's own first.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Door:
         trust: Trust,
         workloads: Callable[[], Mapping[str, Workload]] = dict,
         *,
-        domains: tuple[str, ...] = ("cluster.local",),
+        domains: Callable[[], tuple[str, ...]] = lambda: ("cluster.local",),
         clock: Clock = utc_now,
     ) -> None:
         self.trust = trust
@@ -49,7 +49,7 @@ class Door:
         self.check = PeerCheck(lambda: trust.bundle, clock=clock)
 
     def __repr__(self) -> str:
-        return f"<Door to {' and '.join(self.domains)}>"
+        return f"<Door to {' and '.join(self.domains())}>"
 
     def enter(self, context: Any) -> "Guest":
         """Who calls; raises `Unknown`."""
@@ -91,8 +91,9 @@ class Guest:
         )
         if problem:
             raise Unknown(f"{self.identity} is refused: {problem}")
-        if self.identity.trust_domain not in self._door.domains:
-            domain, known = self.identity.trust_domain, " and ".join(self._door.domains)
+        domains = self._door.domains()
+        if self.identity.trust_domain not in domains:
+            domain, known = self.identity.trust_domain, " and ".join(domains)
             raise Unknown(f"{self.identity} is of trust domain {domain}; this mesh has {known}")
         self._good_under = trust.bundle
 

@@ -8,6 +8,7 @@ reference of JWTRule (`jwksUri`; OpenID Connect Discovery where neither keys nor
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
@@ -24,6 +25,7 @@ KINDS = frozenset({KIND})
 """Kinds of object that this source brings."""
 
 TIMEOUT = 5.0  # seconds, where a rule says nothing
+PATIENCE = 5.0  # seconds that others wait for the first keys, at most
 RULES_KIND = "RequestAuthentication"
 
 log = structlog.get_logger(component="jwks")
@@ -85,7 +87,7 @@ class Fetched:
 class JwksSource:
     """A `ConfigSource` of the keys that the rules of `config` ask for.
 
-    `synced` is set when each place known at the start has been tried once. For one event loop.
+    `synced` is set when each place known at the start has been tried once, or is slow. For one event loop.
     """
 
     def __init__(
@@ -144,9 +146,14 @@ class JwksSource:
                 self._changed.clear()
                 self._follow(client, group)
                 if not self.synced.is_set():
-                    await asyncio.gather(*(each.tried.wait() for each in self._places.values()))
-                    self.synced.set()
+                    await self._first()
                 await self._changed.wait()
+
+    async def _first(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await asyncio.gather(*(each.tried.wait() for each in self._places.values()))
+        self.synced.set()
 
     def _follow(self, client: aiohttp.ClientSession, group: asyncio.TaskGroup) -> None:
         asked = wanted(self._config.objects().values())

@@ -5,10 +5,12 @@ Made in namespaces with the injection label; looked after, wherever they are, as
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
 import structlog
+from cryptography import x509
 
 from mesh.citadel.errors import Refused
 from mesh.citadel.issuing import Issuer
@@ -32,6 +34,15 @@ AT_ONCE = 8  # Secrets written together
 RENEW = (0.75, 0.85)  # of the life; where in between follows from the name, so that they do not come together
 
 log = structlog.get_logger(component="citadel")
+
+
+@dataclass(frozen=True, slots=True)
+class Good:
+    """A Secret that was looked at: in which version, under which bundle, and how long that stays true."""
+
+    version: str
+    bundle: TrustBundle
+    until: datetime
 
 
 class Secrets:
@@ -61,6 +72,7 @@ class Secrets:
         self._secrets = secrets
         self._room = asyncio.Semaphore(AT_ONCE)
         self._refused: set[Key] = set()
+        self._good: dict[Key, Good] = {}
 
     async def step(self) -> None:
         """Put right every Secret that is not; raises a `KubeError` if some could not be written."""
@@ -99,29 +111,36 @@ class Secrets:
                 yield namespace, name
 
     def _problem(self, key: Key, bundle: TrustBundle) -> str | None:
-        """Why the Secret of an account must be written, or None."""
+        """Why the Secret of an account must be written, or None. What was found good is not read again."""
         namespace, account = key
         secret = self._secrets.get(namespace, PREFIX + account)
         if secret is None:
             return "missing"
+        version = str(secret["metadata"]["resourceVersion"])
+        known = self._good.get(key)
+        if known and known.version == version and known.bundle == bundle and self._clock() < known.until:
+            return None
         data = decoded(secret)
-        worn = self._worn(data, Identity(self._settings.trust_domain, namespace, account))
-        if worn:
-            return worn
-        return None if data.get(ROOT) == bundle.root_cert.encode() else "another root"
+        identity = Identity(self._settings.trust_domain, namespace, account)
+        problem = self._worn(data, identity)
+        if problem is None and data.get(ROOT) != bundle.root_cert.encode():
+            problem = "another root"
+        if problem is None:
+            self._good[key] = Good(version, bundle, due(_pair(data).leaf, identity))
+        return problem
 
     def _worn(self, data: dict[str, bytes], identity: Identity) -> str | None:
         """Why its key and certificate must be made anew, or None."""
-        pair = KeyPair(data.get(KEY, b""), data.get(CHAIN, b""))
+        pair = _pair(data)
         try:
             damage = pair.problem() or (None if pair.identity == identity else f"of {pair.identity}")
-            return damage or self._aged(pair, str(identity)) or renewal_reason(pair, self._trust.bundle)
+            if damage:
+                return damage
+            if self._clock() >= due(pair.leaf, identity):
+                return "its end is near"
+            return renewal_reason(pair, self._trust.bundle)
         except ValueError as error:
             return str(error)
-
-    def _aged(self, pair: KeyPair, name: str) -> str | None:
-        begins, ends = pair.leaf.not_valid_before_utc, pair.leaf.not_valid_after_utc
-        return "its end is near" if self._clock() >= due(begins, ends, name) else None
 
     async def _put_right(self, key: Key) -> None:
         bundle = self._trust.current
@@ -192,11 +211,17 @@ class Secrets:
         }
 
     async def _remove(self, key: Key) -> None:
+        self._good.pop((key[0], key[1].removeprefix(PREFIX)), None)
         await self._kube.delete(f"/api/v1/namespaces/{key[0]}/secrets/{key[1]}")
         log.info("Secret removed", namespace=key[0], name=key[1], reason="its service account is gone")
 
 
-def due(begins: datetime, ends: datetime, name: str) -> datetime:
-    """When a certificate is renewed: a part of its life after it began, between the bounds of `RENEW`."""
-    share = int.from_bytes(sha256(name.encode()).digest()[:4]) / 2**32
+def _pair(data: dict[str, bytes]) -> KeyPair:
+    return KeyPair(data.get(KEY, b""), data.get(CHAIN, b""))
+
+
+def due(certificate: x509.Certificate, identity: Identity) -> datetime:
+    """When it is renewed: a part of its life after it began, between the bounds of `RENEW`."""
+    share = int.from_bytes(sha256(identity.uri.encode()).digest()[:4]) / 2**32
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return begins + (ends - begins) * (RENEW[0] + (RENEW[1] - RENEW[0]) * share)

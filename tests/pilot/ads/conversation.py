@@ -36,6 +36,10 @@ def rds(name: str, version: str = "1") -> Resource:
     return res("RDS", name, version)
 
 
+def sds(name: str, version: str = "1") -> Resource:
+    return res("SDS", name, version)
+
+
 def line(response: Response) -> str:
     names = [resource.name for resource in response.changed]
     return " ".join([short(response.type_url), *names, *(f"-{name}" for name in response.removed)])

@@ -187,6 +187,40 @@ def test_files_reach_a_real_envoy_and_so_do_their_changes(place: Place, tmp_path
         assert place.call("http://127.0.0.1:8080/weather") == "two"  # Envoy goes on without Pilot
 
 
+GET = """
+import sys, urllib.error, urllib.request
+open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+for url in sys.argv[1:]:
+    try:
+        print(open(url, timeout=2).status)
+    except urllib.error.HTTPError as error:
+        print(error.code, error.read().decode())
+    except OSError as error:
+        print(error.reason)
+"""
+
+
+@pytest.mark.behaviour("S3")
+def test_from_elsewhere_there_are_metrics_and_readiness_only(place: Place, tmp_path: Path) -> None:
+    with files(tmp_path) as arguments:
+        place.run("ip", "address", "add", "198.18.9.9/32", "dev", "lo")
+        pilot = place.start(PILOT, "discovery", "--xds-port", "0", "--debug-port", "0", *arguments)
+        ports = serving(pilot)
+        web, xds = (f"http://198.18.9.9:{ports[name]}" for name in ("http", "xds"))
+        paths = ("metrics", "ready", "version", "debug/syncz", "debug/config", "debug/../debug/syncz")
+        asked = place.run(sys.executable, "-c", GET, *(f"{web}/{path}" for path in paths), xds)
+        *answers, refused = asked.stdout.splitlines()
+        assert answers[:3] == ["200", "200", "200"]
+        for answer in answers[3:]:
+            assert answer.startswith("403")
+            assert "kubectl -n istio-system port-forward" in answer
+        assert "refused" in refused  # plain xDS listens on loopback alone
+        local = f"http://127.0.0.1:{ports['http']}/debug/syncz"
+        assert place.run(sys.executable, "-c", GET, local).stdout == "200\n"
+        pilot.terminate()
+        assert pilot.wait(10) == 0
+
+
 def test_it_ends_when_asked_to(tmp_path: Path) -> None:
     with files(tmp_path) as arguments, started(*arguments) as pilot:
         serving(pilot)

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mesh.model import Proxy
-from mesh.pilot.types import CDS, EDS, LDS, RDS, Resource
+from mesh.pilot.types import CDS, EDS, LDS, RDS, SDS, Resource
 
-TYPES = {"CDS": CDS, "EDS": EDS, "LDS": LDS, "RDS": RDS}
+TYPES = {"CDS": CDS, "EDS": EDS, "LDS": LDS, "RDS": RDS, "SDS": SDS}
 
 
 @dataclass(frozen=True)

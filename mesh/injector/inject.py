@@ -11,6 +11,9 @@ from mesh.injector import annotations, template
 from mesh.injector.decide import STATUS, Decision, Question, decide
 from mesh.injector.settings import Settings
 
+TLS_MODE = "security.istio.io/tlsMode"
+"""The label by which callers' proxies know that a Pod takes mutual TLS."""
+
 # So that `kubectl logs` and `exec` mean the application and not its sidecar.
 DEFAULT_CONTAINER = tuple(f"kubectl.kubernetes.io/default-{what}" for what in ("container", "logs-container"))
 _HASH = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5,10}$")
@@ -48,7 +51,7 @@ def add_sidecar(pod: dict[str, Any], settings: Settings, workload: tuple[str, st
     given |= {name: own[0].get("name", "") for name in DEFAULT_CONTAINER if name not in given}
     given[STATUS] = status(init, proxy, volumes)
     labels = grown(metadata, "labels", {})
-    labels |= canonical(labels, workload[0]) | labels
+    labels |= {TLS_MODE: "istio"} | canonical(labels, workload[0]) | labels
     grown(spec, "initContainers", []).append(init)
     # First, if the application must wait for it: the kubelet starts containers in order.
     own.insert(0 if wishes.hold_application else len(own), proxy)

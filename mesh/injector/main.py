@@ -18,14 +18,15 @@ LARGEST_BODY = 8 * 1024 * 1024
 class Injector:
     """The webhook: answers AdmissionReviews with the settings in `folder`."""
 
-    def __init__(self, folder: Path, certificates: Path, mesh_config: Path) -> None:
+    def __init__(self, folder: Path, mesh_config: Path) -> None:
         self._folder = folder
         self._mesh_config = mesh_config
-        self._certificates = certificates
         self._settings = Settings.read(folder, mesh_config)
         self._stamp = self._read_stamp()
-        self.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._load_certificate()
+
+    def routes(self) -> list[web.RouteDef]:
+        """Its paths, for a server of its own or one that is shared."""
+        return [web.post("/inject", self.inject), web.get("/ready", self.ready)]
 
     def application(self) -> web.Application:
         """The HTTP surface."""
@@ -51,16 +52,12 @@ class Injector:
             self._stamp = stamp
             try:
                 self._settings = Settings.read(self._folder, self._mesh_config)
-                self._load_certificate()
             except (SettingsProblem, OSError, ssl.SSLError) as error:
                 print(f"sidecar-injector: {error}; the last good settings stay", file=sys.stderr, flush=True)
         return self._settings
 
-    def _load_certificate(self) -> None:
-        self.tls.load_cert_chain(self._certificates / "cert-chain.pem", self._certificates / "key.pem")
-
     def _read_stamp(self) -> tuple[float, ...]:
-        paths = (self._folder / "values", self._mesh_config, self._certificates / "cert-chain.pem")
+        paths = (self._folder / "values", self._mesh_config)
         return tuple(path.stat().st_mtime if path.exists() else 0.0 for path in paths)
 
 

@@ -12,7 +12,33 @@ READY_PORT = 15021
 PROMETHEUS_PORT = 15090
 CAPABILITIES = ["NET_ADMIN", "NET_RAW"]
 
+TOKEN_FOLDER = "/var/run/secrets/tokens"
+ROOT_FOLDER = "/var/run/secrets/istio"
+SOCKET_FOLDER = "/var/run/secrets/workload-spiffe-uds"
+AUDIENCE = "istio-ca"
+TOKEN_LIFETIME = 43200  # seconds, as Istio asks for
+ROOT_MAP = "istio-ca-root-cert"
+
+TOKEN_VOLUME: dict[str, Any] = {
+    "name": "istio-token",
+    "projected": {
+        "sources": [
+            {
+                "serviceAccountToken": {
+                    "audience": AUDIENCE,
+                    "expirationSeconds": TOKEN_LIFETIME,
+                    "path": "istio-token",
+                }
+            }
+        ]
+    },
+}
+ROOT_VOLUME: dict[str, Any] = {"name": "istiod-ca-cert", "configMap": {"name": ROOT_MAP}}
+
 VOLUMES: tuple[dict[str, Any], ...] = (
+    {"name": "workload-socket", "emptyDir": {"medium": "Memory"}},
+    TOKEN_VOLUME,
+    ROOT_VOLUME,
     {"name": "istio-envoy", "emptyDir": {"medium": "Memory"}},
     {"name": "istio-data", "emptyDir": {}},
     {
@@ -77,6 +103,9 @@ def proxy_container(
             "runAsUser": settings.proxy_uid,
         },
         "volumeMounts": [
+            {"name": "workload-socket", "mountPath": SOCKET_FOLDER},
+            {"name": "istio-token", "mountPath": TOKEN_FOLDER, "readOnly": True},
+            {"name": "istiod-ca-cert", "mountPath": ROOT_FOLDER, "readOnly": True},
             {"name": "istio-envoy", "mountPath": "/etc/istio/proxy"},
             {"name": "istio-data", "mountPath": "/var/lib/istio/data"},
             {"name": "istio-podinfo", "mountPath": "/etc/istio/pod"},

@@ -31,7 +31,6 @@ def install(
     Raises `InstallFailed` with the API server's words, or with what was not ready after `timeout` seconds.
     """
     server, objects = Server(client), list(objects)
-    keep_certificate(server, objects)
     progress(f"applying {len(objects)} objects")
     with ThreadPoolExecutor(4) as pool:  # objects of one kind do not depend on each other
         for _, group in groupby(objects, key=lambda obj: obj["kind"]):

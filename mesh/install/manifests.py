@@ -57,16 +57,12 @@ def render(
     if profile not in PROFILES:
         raise UnknownProfile(profile)
     values = values or Values()
-    certificate = certificate or ServingCertificate.make("istio-sidecar-injector", values.namespace)
     objects = [
         *crds(),
         *(obj for name in COMPONENTS for obj in component(name, values)),
-        secret(values, certificate),
     ]
     for obj in objects:
         obj["metadata"].setdefault("labels", {}).update(OWNER)
-        if obj["kind"] == WEBHOOK:
-            trust(obj, certificate)
     return sorted(objects, key=lambda obj: ORDER.get(obj["kind"], len(ORDER)))
 
 
@@ -97,7 +93,7 @@ def component(name: str, values: Values) -> Iterator[Obj]:
 
 def variables(values: Values) -> dict[str, str]:
     """What the templates may name. Values that are structures are written as JSON, which is YAML too."""
-    proxy_config = {"discoveryAddress": f"istio-pilot.{values.namespace}.svc:15010", "concurrency": 1}
+    proxy_config = {"discoveryAddress": f"istio-pilot.{values.namespace}.svc:15012", "concurrency": 1}
     injector = {"image": values.image}
     return {
         "namespace": values.namespace,

@@ -1,0 +1,135 @@
+"""Entry point of `istiod`: the whole control plane in one process, as the profile `compact` runs it.
+
+Puts Citadel, Galley, Pilot and the injector together; none of them knows of the others.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mesh.pki.holder import Holder
+
+HTTPS_PORT = 9443
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run until SIGTERM and exit: 0 asked to end, 1 refused with a message, 2 wrong usage."""
+    options = parser().parse_args(arguments)
+    from mesh.log import configure
+
+    configure(options.log_level)
+    try:
+        asyncio.run(run(options))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        sys.exit(f"istiod: {type(error).__name__}: {error}")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser("istiod", description="The mesh's control plane in one process.")
+    top.add_argument("--mesh-config", type=Path, default=Path("/etc/istio/config/mesh"), metavar="FILE")
+    top.add_argument("--injector-config", type=Path, default=Path("/etc/istio/inject"), metavar="FOLDER")
+    top.add_argument("--namespace", default=os.environ.get("POD_NAMESPACE", "istio-system"), metavar="NAME")
+    top.add_argument("--kubeconfig", type=Path, metavar="FILE", help="serve this cluster, from outside it")
+    top.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+    return top
+
+
+async def run(options: argparse.Namespace) -> None:
+    """Run all parts until SIGTERM or SIGINT, or until one of them fails."""
+    this = asyncio.current_task()
+    assert this is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
+    try:
+        async with AsyncExitStack() as stack:
+            parts = await together(stack, options)
+            await _first_failure(parts)
+    except asyncio.CancelledError:
+        return
+
+
+async def together(stack: AsyncExitStack, options: argparse.Namespace) -> list[Any]:
+    """Start Citadel, then those that need its certificates."""
+    from mesh.citadel.citadel import serving as citadel_serving
+    from mesh.citadel.settings import COMPACT, CitadelSettings
+    from mesh.galley.galley import GalleySettings
+    from mesh.galley.galley import serving as galley_serving
+    from mesh.injector.main import Injector
+    from mesh.pilot.pilot import Listen
+    from mesh.pilot.platform import on_platform
+    from mesh.pilot.settings import Settings
+    from mesh.platform.client import connect
+
+    settings = Settings(options.mesh_config)
+    domain = settings.current.trust_domain
+    client = await stack.enter_async_context(connect(options.kubeconfig))
+    citadel = await stack.enter_async_context(
+        citadel_serving(
+            CitadelSettings(
+                namespace=options.namespace, trust_domain=domain, account="istio-pilot",
+                services=COMPACT, http_port=None,
+            ),
+            client,
+        )
+    )  # fmt: skip
+    galley = await stack.enter_async_context(
+        galley_serving(
+            GalleySettings(webhook_port=None, config_port=None, http_port=None), client, citadel.identity
+        )
+    )
+    injector = Injector(options.injector_config, options.mesh_config)
+    await stack.enter_async_context(
+        https([*injector.routes(), *galley.webhook.routes()], citadel.identity, HTTPS_PORT)
+    )
+    pilot = await stack.enter_async_context(
+        on_platform(
+            client, galley.source, settings, Listen(),
+            identity=citadel.identity, trust=citadel.trust, domains=(domain,), status=galley.status,
+            namespace=options.namespace, follow_trust=False,
+            further_metrics=(citadel.metrics.registry, galley.metrics.registry),
+        )
+    )  # fmt: skip
+    return [citadel, pilot]
+
+
+@asynccontextmanager
+async def https(routes: Sequence[Any], identity: "Holder", port: int) -> AsyncIterator[None]:
+    """Serve webhooks with the certificate that the identity has at each moment."""
+    from aiohttp import web
+
+    from mesh.pki.serving import server_context
+
+    app = web.Application(client_max_size=8 * 1024 * 1024)
+    app.add_routes(routes)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, port=port, ssl_context=server_context(identity)).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _first_failure(parts: Sequence[Any]) -> None:
+    tasks = [asyncio.ensure_future(part.finished()) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+if __name__ == "__main__":
+    main()

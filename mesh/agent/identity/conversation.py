@@ -3,7 +3,7 @@
 Source: Envoy's description of the xDS protocol (nonces, ACK, NACK, subscription by name).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -51,6 +51,7 @@ class Conversation:
         self._told_absent: set[str] = set()
         self._pending: dict[str, dict[str, str]] = {}
         self._nonces = count(1)
+        self._newest = ""
 
     def __repr__(self) -> str:
         form = "state of the world" if self.sotw else "delta"
@@ -58,9 +59,11 @@ class Conversation:
 
     def receive(self, asked: Asked) -> Answer | None:
         """Take a request; the answer that is due now."""
-        if asked.nonce and not self._settle(asked.nonce, asked.error) and self.sotw:
+        if self.sotw and asked.nonce not in ("", self._newest):
             return None  # it replies to an older answer; one to the newest is on its way
+        self._settle(asked.nonce, asked.error)
         if self.sotw:
+            self._drop(self.names - set(asked.wanted))
             self.names = set(asked.wanted)
         else:
             self._subscribe(asked)
@@ -86,22 +89,20 @@ class Conversation:
         self._told_absent |= set(absent)
         if self.sotw:
             self._pending.clear()  # only the newest answer counts
+        self._newest = answer.nonce
         self._pending[answer.nonce] = versions
         for name in versions:
             self.refused.pop(name, None)
         return answer
 
-    def _settle(self, nonce: str, error: str | None) -> bool:
-        """Whether it is a nonce that was waited for."""
-        versions = self._pending.pop(nonce, None)
-        if versions is None:
-            return False
+    def _settle(self, nonce: str, error: str | None) -> None:
+        """Note what Envoy thinks of an answer; a nonce may come again with another subscription."""
+        versions = self._pending.pop(nonce, {})
         newest = {name: version for name, version in versions.items() if self._sent.get(name) == version}
         if error is None:
             self.acked |= newest
         else:
             self.refused |= dict.fromkeys(newest, error)
-        return True
 
     def _subscribe(self, asked: Asked) -> None:
         for name in asked.wanted:
@@ -110,6 +111,11 @@ class Conversation:
             self._told_absent.discard(name)
         for name, version in asked.known.items():
             self._sent[name] = self.acked[name] = version
-        for name in asked.unwanted:
+        self._drop(asked.unwanted)
+
+    def _drop(self, names: Iterable[str]) -> None:
+        """What Envoy does not want any more it forgets: asked for again, it is sent again."""
+        for name in names:
             self.names.discard(name)
-            self._sent.pop(name, None)
+            for kept in (self._sent, self.acked, self.refused):
+                kept.pop(name, None)

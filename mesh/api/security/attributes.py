@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from mesh.api.base import LARGEST_PORT
 from mesh.api.checks import Fault
+from mesh.api.security.templates import bad_template, is_template
 
 PLAIN_KEYS = (
     "source.ip", "remote.ip", "source.namespace", "source.principal", "source.serviceAccount",
@@ -20,7 +21,6 @@ PLAIN_KEYS = (
 NAMED_KEYS = ("request.headers", "request.auth.claims", "experimental.envoy.filters.")
 _NAMED = re.compile(r"^(request\.headers(\[[^\[\]]+\])|request\.auth\.claims(\[[^\[\]]+\])+)$")
 _EXPERIMENTAL = re.compile(r"^experimental\.envoy\.filters\.[a-zA-Z0-9_.]+(\[[^\[\]]+\])+$")
-_TEMPLATE = re.compile(r"\{[^}]*\}")
 
 
 def block(value: str) -> str:
@@ -48,16 +48,10 @@ def account(value: str) -> str:
 
 def path(value: str) -> str:
     """Why a value is not a path, or not a template of one; "" if it is."""
-    if not ("{" in value or "}" in value):
-        return ""
-    segments = value.split("/")
-    wrong = [each for each in segments if ("{" in each or "}" in each) and each not in {"{*}", "{**}"}]
-    if wrong:
-        return f"{value!r} has {wrong[0]!r}; a template has only {{*}} and {{**}}, each a whole segment"
-    if "{**}" in segments[:-1] and any(each == "{**}" for each in segments[segments.index("{**}") + 1 :]):
-        return f"{value!r} has {{**}} more than once"
-    if "*" in _TEMPLATE.sub("", value):
-        return f"{value!r} mixes a template with the wildcard '*'"
+    if is_template(value):
+        return bad_template(value)
+    if "{" in value or "}" in value:
+        return f"{value!r} has braces; a template has only {{*}} and {{**}}, each a whole segment"
     return ""
 
 

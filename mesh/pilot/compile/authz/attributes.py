@@ -13,6 +13,9 @@ from envoy.config.rbac.v3 import rbac_pb2
 from envoy.extensions.path.match.uri_template.v3 import uri_template_match_pb2
 from envoy.type.matcher.v3 import metadata_pb2, path_pb2, value_pb2
 
+from mesh.api.base import header_name
+from mesh.api.security.templates import bad_template, is_template
+from mesh.api.security.templates import plain as plain_template
 from mesh.pilot.compile.authz import texts
 from mesh.pilot.compile.authz.conditions import HOST, METHOD, PATH
 from mesh.pilot.compile.authz.sides import PRINCIPAL, M, Permission, Principal
@@ -67,7 +70,10 @@ def original_address(asked: Asked) -> rbac_pb2.Principal:
 
 def request_header(asked: Asked) -> rbac_pb2.Principal:
     """A header of the request."""
-    return Principal(header=texts.header(asked.name, asked.value))
+    try:
+        return Principal(header=texts.header(header_name(asked.name), asked.value))
+    except ValueError as error:
+        raise Inexpressible(str(error)) from None
 
 
 def request_principal(asked: Asked) -> rbac_pb2.Principal:
@@ -121,9 +127,11 @@ def operation_method(asked: Asked) -> rbac_pb2.Permission:
 
 def operation_path(asked: Asked) -> rbac_pb2.Permission:
     """The path without its query; a template (`{*}` one segment, `{**}` any number) or a text."""
-    if "{*}" in asked.value or "{**}" in asked.value:
-        template = asked.value.replace("{**}", "**").replace("{*}", "*")
-        config = uri_template_match_pb2.UriTemplateMatchConfig(path_template=template)
+    if is_template(asked.value):
+        reason = bad_template(asked.value)
+        if reason:
+            raise Inexpressible(reason)
+        config = uri_template_match_pb2.UriTemplateMatchConfig(path_template=plain_template(asked.value))
         return Permission(
             uri_template=extension_pb2.TypedExtensionConfig(name="uri-template", typed_config=packed(config))
         )

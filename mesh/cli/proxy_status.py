@@ -9,7 +9,7 @@ from mesh.cli.options import ContextOption, KubeconfigOption, Output, OutputOpti
 from mesh.cli.output import print_json, print_table
 from mesh.cli.platform import Platform
 
-TYPES = ("CDS", "LDS", "EDS", "RDS")
+TYPES = ("CDS", "LDS", "EDS", "RDS", "SDS")
 
 
 def proxy_status(

@@ -16,6 +16,8 @@ from mesh.pilot.debug.inforce import Barrier, Wanted
 from mesh.pilot.debug.plain import plain
 from mesh.pilot.debug.status import proxy_status, syncz
 from mesh.pilot.metrics import short
+from mesh.pilot.problems import problems
+from mesh.pilot.snapshot import Snapshot
 from mesh.pilot.world import World
 from mesh.version import __version__
 
@@ -98,13 +100,14 @@ class Window:
 
     async def config(self, request: web.Request) -> web.Response:
         """The configuration in force, and what the snapshot finds missing in it."""
+        snapshot = self.world.snapshot
         return _json(
             {
                 "objects": [
                     plain(each) | {"rejected": self.world.rejected(each.key)}
                     for each in self.world.config.objects().values()
                 ],
-                "problems": plain(list(getattr(self.world.snapshot, "problems", ()))),
+                "problems": plain(problems(snapshot) if isinstance(snapshot, Snapshot) else []),
             }
         )
 

@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
-
 Obj = dict[str, Any]
 TIMEOUT = 20.0  # seconds for one request
 MERGE = "application/merge-patch+json"
@@ -64,6 +62,8 @@ class Kube:
         self, method: str, path: str, body: Any = None, *, content: str = "application/json"
     ) -> Obj:
         """One request; raises `KubeError` with the server's own words."""
+        import aiohttp  # here, because meshctl reads what Citadel writes, but by other means
+
         headers = {"Accept": "application/json", "Content-Type": content}
         try:
             call = await self._client.param_serialize(

@@ -7,6 +7,7 @@ then the next. A line is one key, so that two writers do not get in each other's
 
 import asyncio
 import json
+import re
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,7 @@ BATCH = 250  # lines in one request
 KEPT = timedelta(hours=1)  # after a certificate's end
 LABEL = "trust.istio.io/ledger"
 PREFIX = "istio-ledger-"
+SERIAL = re.compile(r"[0-9a-f]{1,40}")
 
 log = structlog.get_logger(component="citadel")
 
@@ -50,7 +52,8 @@ class Line:
         """Read what `text` wrote; `ValueError` if it is something else."""
         try:
             identity, issuer, issued, ends = json.loads(text)
-            int(serial, 16)
+            if not SERIAL.fullmatch(serial):
+                raise ValueError("no serial number")
             moments = datetime.fromtimestamp(issued, UTC), datetime.fromtimestamp(ends, UTC)
         except (ValueError, TypeError, OverflowError, OSError) as error:
             raise ValueError(f"ledger line {serial!r}: {error}") from None

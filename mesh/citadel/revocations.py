@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 from cryptography import x509
@@ -39,8 +40,8 @@ class Revocation:
             value = json.loads(text)
             identity = str(value.get("identity") or "")
             listed = value.get("serials")
-            serials = None if listed is None else tuple(int(each, 16) for each in listed)
-            time = datetime.fromisoformat(value["time"])
+            serials = None if listed is None else tuple(_serial(each) for each in listed)
+            time = _moment(value["time"])
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"entry {key!r} of ConfigMap {NAME}: {type(error).__name__}: {error}") from None
         if identity:
@@ -48,7 +49,6 @@ class Revocation:
         elif not serials:
             raise ValueError(f"entry {key!r} of ConfigMap {NAME} names neither identity nor serials")
         reason = str(value.get("reason") or "unspecified")
-        time = time if time.tzinfo else time.replace(tzinfo=UTC)
         return cls(key, identity, serials, reason, time, bool(value.get("deny")))
 
     def text(self) -> str:
@@ -66,6 +66,22 @@ class Revocation:
     def flag(self) -> str:
         """The reason as a CRL has it."""
         return self.reason if self.reason in REASONS else "unspecified"
+
+
+def _serial(text: Any) -> int:
+    """A serial number that a CRL can have (X.509: positive, at most 20 bytes)."""
+    number = int(text, 16)
+    if not 0 < number < 2**159:
+        raise ValueError(f"{text!r} is no serial number")
+    return number
+
+
+def _moment(text: Any) -> datetime:
+    """A moment with its zone, in a year that can be reckoned with."""
+    found = datetime.fromisoformat(text)
+    if not 1970 < found.year < 9000:
+        raise ValueError(f"{text!r} is no moment of this mesh")
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 class Revocations:

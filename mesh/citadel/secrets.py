@@ -154,6 +154,9 @@ class Secrets:
             except Refused as error:
                 self._note_refusal(key, error)
             except KubeError as error:
+                if error.status == 422:  # its name is too long for a Secret
+                    self._note_refusal(key, Refused("denied", "", str(error)))
+                    return
                 if error.status not in {403, 404} or self._labelled(key[0]):
                     raise
 

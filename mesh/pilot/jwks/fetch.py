@@ -7,6 +7,8 @@ from typing import Any
 
 import aiohttp
 
+from mesh.pilot.jwks.keys import cleaned
+
 LARGEST = 1 << 20  # bytes of a set of keys
 REDIRECTS = 5
 
@@ -74,8 +76,13 @@ def parsed(body: bytes, uri: str) -> dict[str, Any]:
 
 
 def compact(document: Mapping[str, Any], uri: str) -> str:
-    """A set of keys as text."""
+    """The keys that can be used, as text."""
     keys = document.get("keys")
-    if not isinstance(keys, list) or not keys or not all(isinstance(each, dict) for each in keys):
+    if not isinstance(keys, list) or not keys:
         raise Unusable(f"{uri} sent no set of keys (a JSON object with a list `keys` that is not empty)")
-    return json.dumps({"keys": keys}, separators=(",", ":"), sort_keys=True)
+    found = cleaned(document)
+    if found is None:
+        raise Unusable(
+            f"{uri} sent {len(keys)} keys, none of which can be used (RSA, EC, OKP or oct; RFC 7518)"
+        )
+    return found

@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry
 from mesh.galley.source.stored import StoredSource
 from mesh.model import ObjectKey
 from mesh.model.jwks import key_of
-from mesh.pilot.jwks import JwksSource, Metrics, Pace
 from mesh.pilot.jwks.fetch import LARGEST
+from mesh.pilot.jwks.source import JwksSource, Metrics, Pace
 from tests.live import running, until
 from tests.pilot.authz import tokens
 from tests.pilot.jwt.loop import in_loop
@@ -157,7 +157,8 @@ async def test_a_refresh_brings_new_keys_and_equal_ones_are_no_change() -> None:
         (200, "nonsense", "no JSON"),
         (200, "[]", "no JSON object"),
         (200, '{"keys": []}', "no set of keys"),
-        (200, '{"keys": ["x"]}', "no set of keys"),
+        (200, '{"keys": ["x"]}', "none usable"),
+        (200, '{"keys": [{"kty": "RSA", "n": "!", "e": "AQAB"}]}', "none usable"),
         (200, '{"jwks_uri": 7}', "no set of keys"),
         (200, '{"jwks_uri": "file:///etc/passwd"}', "no http or https address"),
         (200, "[" * 100_000, "no JSON"),

@@ -1,10 +1,10 @@
 """The keys that a rule's tokens are checked by: inline, or fetched by Pilot and kept in the snapshot."""
 
 import json
-from typing import Any
 
 from mesh.api.security import JWTRule
 from mesh.model.jwks import Jwks, key_of, place_of
+from mesh.pilot.jwks.keys import cleaned
 from mesh.pilot.reader import Reader
 
 MODULUS = (
@@ -23,17 +23,15 @@ it is good, while Envoy refuses a filter without keys."""
 def keys(read: Reader, rule: JWTRule) -> str:
     """The keys of a rule as JSON text; nobody's if they are unknown or unusable."""
     if rule.jwks:
-        return rule.jwks if usable(rule.jwks) else NOBODYS
+        return inline(rule.jwks) or NOBODYS
     found = read.object(key_of(place_of(rule.jwks_uri, rule.issuer)))
     spec = found.spec if found is not None else None
     return spec.document if isinstance(spec, Jwks) else NOBODYS
 
 
-def usable(text: str) -> bool:
-    """Whether a text is a set with at least one key. What the keys are is Envoy's part."""
+def inline(text: str) -> str | None:
+    """The keys that a rule brings itself, as far as they can be used; None if none can."""
     try:
-        found: Any = json.loads(text)
+        return cleaned(json.loads(text))
     except (ValueError, RecursionError):
-        return False
-    every = found.get("keys") if isinstance(found, dict) else None
-    return isinstance(every, list) and bool(every) and all(isinstance(each, dict) for each in every)
+        return None

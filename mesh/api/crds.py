@@ -6,6 +6,7 @@ from typing import Any
 from mesh.api.kinds import KINDS, Kind
 
 Schema = dict[str, Any]
+OPEN = "x-kubernetes-preserve-unknown-fields"
 _KEPT = ("type", "enum", "description", "minimum", "maximum", "required")
 _SENTENCE = 200  # characters of a description; CRDs are read by people, but kept in annotations by kubectl
 
@@ -23,7 +24,7 @@ def crd(kind: Kind) -> dict[str, Any]:
         **({} if kind.optional else {"required": ["spec"]}),
         "properties": {
             "spec": structural(kind.model.model_json_schema(by_alias=True)),
-            "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+            "status": {"type": "object", OPEN: True},
         },
     }
     columns = [{"name": title, "type": "string", "jsonPath": path} for title, path in kind.columns]
@@ -49,7 +50,7 @@ def names(kind: Kind) -> dict[str, Any]:
         "plural": kind.plural,
         "singular": kind.kind.lower(),
         "shortNames": list(kind.short_names),
-        "categories": ["istio-io", "networking-istio-io"],
+        "categories": ["istio-io", kind.group.replace(".", "-")],
     }
 
 
@@ -95,5 +96,7 @@ def _structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Sc
 def _object(found: Schema, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> None:
     if "properties" in schema:
         found["properties"] = {k: _structural(v, definitions) for k, v in schema["properties"].items()}
-    elif isinstance(schema.get("additionalProperties"), Mapping):
+    if schema.get("additionalProperties") is True:
+        found[OPEN] = True
+    elif "properties" not in schema and isinstance(schema.get("additionalProperties"), Mapping):
         found["additionalProperties"] = _structural(schema["additionalProperties"], definitions)

@@ -3,18 +3,34 @@
 from dataclasses import dataclass
 
 from mesh.api.base import Model
+from mesh.api.mixer import (
+    AttributeManifest,
+    Handler,
+    Instance,
+    Parameters,
+    QuotaSpec,
+    QuotaSpecBinding,
+    Rule,
+)
+from mesh.api.mixer.kinds import ADAPTERS, TEMPLATES
 from mesh.api.networking import (
     DestinationRule,
+    EnvoyFilter,
     Gateway,
+    ProxyConfig,
     ServiceEntry,
+    Sidecar,
     VirtualService,
     WorkloadEntry,
     WorkloadGroup,
 )
 from mesh.api.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
+from mesh.api.telemetry import Telemetry
 
 NETWORKING = "networking.istio.io"
 SECURITY = "security.istio.io"
+TELEMETRY = "telemetry.istio.io"
+MIXER = "config.istio.io"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +57,15 @@ class Kind:
         return f"{self.plural}.{self.group}"
 
 
+MIXER_KINDS: tuple[tuple[str, str, type[Model]], ...] = (
+    ("handler", "handlers", Handler),
+    ("instance", "instances", Instance),
+    ("rule", "rules", Rule),
+    ("attributemanifest", "attributemanifests", AttributeManifest),
+    ("QuotaSpec", "quotaspecs", QuotaSpec),
+    ("QuotaSpecBinding", "quotaspecbindings", QuotaSpecBinding),
+    *((kind, plural, Parameters) for kind, plural in {**ADAPTERS, **TEMPLATES}.items()),
+)
 KINDS = (
     Kind(
         NETWORKING, "VirtualService", "virtualservices", VirtualService, short_names=("vs",),
@@ -65,6 +90,9 @@ KINDS = (
         columns=(("Address", ".spec.address"),),
     ),
     Kind(NETWORKING, "WorkloadGroup", "workloadgroups", WorkloadGroup, short_names=("wg",)),
+    Kind(NETWORKING, "Sidecar", "sidecars", Sidecar),
+    Kind(NETWORKING, "EnvoyFilter", "envoyfilters", EnvoyFilter, ("v1alpha3",)),
+    Kind(NETWORKING, "ProxyConfig", "proxyconfigs", ProxyConfig, ("v1beta1",)),
     Kind(
         SECURITY, "PeerAuthentication", "peerauthentications", PeerAuthentication, ("v1", "v1beta1"),
         short_names=("pa",), columns=(("Mode", ".spec.mtls.mode"),), optional=True,
@@ -77,6 +105,11 @@ KINDS = (
         SECURITY, "AuthorizationPolicy", "authorizationpolicies", AuthorizationPolicy, ("v1", "v1beta1"),
         short_names=("ap",), columns=(("Action", ".spec.action"),), optional=True,
     ),
+    Kind(
+        TELEMETRY, "Telemetry", "telemetries", Telemetry, ("v1", "v1alpha1"),
+        short_names=("telemetry",), optional=True,
+    ),
+    *(Kind(MIXER, kind, plural, model, ("v1alpha2",), watched=False) for kind, plural, model in MIXER_KINDS),
 )  # fmt: skip
 WATCHED = tuple(kind for kind in KINDS if kind.watched)
 BY_KIND = {kind.kind: kind for kind in KINDS}

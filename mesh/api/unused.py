@@ -5,10 +5,30 @@ When a field or kind comes into use, its line goes.
 
 from collections.abc import Mapping
 
-NOT_YET = "is accepted, but this mesh does not act on it yet"
+from mesh.api.mixer.kinds import ADAPTERS, TEMPLATES
 
-UNUSED_KINDS: Mapping[str, str] = {}
+NOT_YET = "is accepted, but this mesh does not act on it yet"
+OLDER = "is accepted, but nothing comes of it; targetRefs is used"
+
+UNUSED_KINDS: Mapping[str, str] = dict.fromkeys(
+    (
+        "Sidecar", "EnvoyFilter", "ProxyConfig", "WorkloadGroup", "Telemetry",
+        "handler", "instance", "rule", "attributemanifest", "QuotaSpec", "QuotaSpecBinding",
+        *ADAPTERS, *TEMPLATES,
+    ),
+    NOT_YET,
+)  # fmt: skip
 """Kinds of which no part is used, with what people are told."""
 
-UNUSED_FIELDS: Mapping[str, Mapping[str, str]] = {}
+UNUSED_FIELDS: Mapping[str, Mapping[str, str]] = {
+    "HTTPRoute": {"delegate": NOT_YET},
+    "Abort": {"http2_error": NOT_YET},
+    "TrafficPolicy": {"tunnel": NOT_YET, "proxy_protocol": NOT_YET, "retry_budget": NOT_YET},
+    "LocalityLbSetting": {"failover_priority": NOT_YET},
+    "Server": {"default_endpoint": NOT_YET},
+    "ServerPort": {"target_port": "is accepted, but has no meaning any more: the Service's port maps it"},
+    "ServerTLSSettings": {"tls_certificates": NOT_YET},
+    "RequestAuthentication": {"target_ref": OLDER},
+    "AuthorizationPolicy": {"target_ref": OLDER},
+}
 """Fields by the name of their message and their attribute."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager
 from typing import Any
 
-from mesh.api.kinds import BY_KIND
+from mesh.api.kinds import WATCHED
 from mesh.model import ObjectKey
 from mesh.model.sources import Changes, ConfigSource, Registry
 from mesh.pilot.compile import Compiler
@@ -26,7 +26,7 @@ def assembled(
     def make(previous: Snapshot | None, keys: frozenset[ObjectKey], changes: Changes) -> Snapshot:
         return Snapshot.build(previous, registry, config, settings.current, changes, keys)
 
-    kinds = frozenset(BY_KIND)
+    kinds = frozenset(kind.kind for kind in WATCHED)
     return Compiler(), World(registry, config, make, config_kinds=kinds, further_kinds=further_kinds)
 
 

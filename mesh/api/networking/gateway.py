@@ -31,6 +31,14 @@ class ServerPort(Model):
         return Protocol.parse(self.protocol) or Protocol.TCP
 
 
+class TLSCertificate(Model):
+    """A certificate with its key, as files of the proxy."""
+
+    server_certificate: str = ""
+    private_key: str = ""
+    ca_certificates: str = ""
+
+
 class ServerTLSSettings(Model):
     """TLS of a server."""
 
@@ -43,7 +51,9 @@ class ServerTLSSettings(Model):
     ca_certificates: str | None = None
     ca_crl: str | None = None
     credential_name: str | None = None
+    ca_cert_credential_name: str | None = None
     credential_names: tuple[str, ...] = ()
+    tls_certificates: tuple[TLSCertificate, ...] = ()
     subject_alt_names: tuple[str, ...] = ()
     verify_certificate_spki: tuple[str, ...] = ()
     verify_certificate_hash: tuple[str, ...] = ()

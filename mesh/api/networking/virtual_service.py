@@ -256,6 +256,7 @@ class CorsPolicy(Model):
     """Cross-origin resource sharing."""
 
     allow_origins: tuple[StringMatch, ...] = ()
+    allow_origin: tuple[str, ...] = ()  # the older form: exact origins, or '*'
     allow_methods: tuple[str, ...] = ()
     allow_headers: tuple[str, ...] = ()
     expose_headers: tuple[str, ...] = ()

@@ -1,0 +1,15 @@
+"""config.istio.io: Mixer's handlers, instances and rules, its quotas, and the older kinds of each adapter."""
+
+from mesh.api.mixer.attributes import AttributeManifest
+from mesh.api.mixer.parts import Handler, Instance, Parameters, Rule
+from mesh.api.mixer.quota import QuotaSpec, QuotaSpecBinding
+
+__all__ = [
+    "AttributeManifest",
+    "Handler",
+    "Instance",
+    "Parameters",
+    "QuotaSpec",
+    "QuotaSpecBinding",
+    "Rule",
+]

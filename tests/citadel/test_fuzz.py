@@ -1,7 +1,7 @@
 """S4: whatever is sent as a CSR is granted or refused with a reason, in bounded time; nothing crashes.
 
-Budget: BUDGET examples of each kind in a run (about ten seconds in all), a second at most for each, and everything
-in `corpus/`, where inputs are kept that were once worth a look.
+Budget: BUDGET examples of each kind in a run (about ten seconds in all), a second at most for each, and
+everything in `corpus/`, where inputs are kept that were once worth a look.
 """
 
 import base64

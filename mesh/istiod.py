@@ -8,13 +8,10 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from mesh.pki.holder import Holder
+from typing import Any
 
 HTTPS_PORT = 9443
 
@@ -64,7 +61,8 @@ async def together(stack: AsyncExitStack, options: argparse.Namespace) -> list[A
     from mesh.citadel.settings import COMPACT, CitadelSettings
     from mesh.galley.galley import GalleySettings
     from mesh.galley.galley import serving as galley_serving
-    from mesh.injector.main import Injector
+    from mesh.injector.main import https
+    from mesh.injector.webhook import Injector
     from mesh.pilot.pilot import Listen
     from mesh.pilot.platform import on_platform
     from mesh.pilot.settings import Settings
@@ -100,24 +98,6 @@ async def together(stack: AsyncExitStack, options: argparse.Namespace) -> list[A
         )
     )  # fmt: skip
     return [citadel, pilot]
-
-
-@asynccontextmanager
-async def https(routes: Sequence[Any], identity: "Holder", port: int) -> AsyncIterator[None]:
-    """Serve webhooks with the certificate that the identity has at each moment."""
-    from aiohttp import web
-
-    from mesh.pki.serving import server_context
-
-    app = web.Application(client_max_size=8 * 1024 * 1024)
-    app.add_routes(routes)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, port=port, ssl_context=server_context(identity)).start()
-        yield
-    finally:
-        await runner.cleanup()
 
 
 async def _first_failure(parts: Sequence[Any]) -> None:

@@ -1,93 +1,122 @@
-"""Entry point of `sidecar-injector`: the webhook server. Changed settings and certificates are read again."""
+"""Entry point of `sidecar-injector`: the webhook's server, with a certificate from Citadel."""
 
 import argparse
 import asyncio
+import os
 import signal
-import ssl
 import sys
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
 
-from mesh.injector.review import ReviewProblem, review
-from mesh.injector.settings import Settings, SettingsProblem
+from mesh.injector.settings import SettingsProblem
+from mesh.injector.webhook import LARGEST_BODY, Injector
+from mesh.model.trust import TrustBundle
+from mesh.pki.enrolled import ROOT_CERT, TOKEN, Enrolment, enrolled
+from mesh.pki.holder import Holder
+from mesh.pki.serving import server_context
+from mesh.pki.spiffe import Identity
+from mesh.pki.trust import Trust
 
-LARGEST_BODY = 8 * 1024 * 1024
-
-
-class Injector:
-    """The webhook: answers AdmissionReviews with the settings in `folder`."""
-
-    def __init__(self, folder: Path, mesh_config: Path) -> None:
-        self._folder = folder
-        self._mesh_config = mesh_config
-        self._settings = Settings.read(folder, mesh_config)
-        self._stamp = self._read_stamp()
-
-    def routes(self) -> list[web.RouteDef]:
-        """Its paths, for a server of its own or one that is shared."""
-        return [web.post("/inject", self.inject), web.get("/ready", self.ready)]
-
-    def application(self) -> web.Application:
-        """The HTTP surface."""
-        app = web.Application(client_max_size=LARGEST_BODY)
-        app.add_routes([web.post("/inject", self.inject), web.get("/ready", self.ready)])
-        return app
-
-    async def inject(self, request: web.Request) -> web.Response:
-        """POST /inject: an AdmissionReview in, an AdmissionReview out."""
-        try:
-            return web.json_response(review(await request.json(), self.settings()))
-        except (ReviewProblem, ValueError) as error:
-            return web.Response(status=400, text=f"{error}\n")
-
-    async def ready(self, _: web.Request) -> web.Response:
-        """GET /ready. The kubelet asks every second, so that a changed certificate is taken up in time."""
-        self.settings()
-        return web.Response(text="ready\n")
-
-    def settings(self) -> Settings:
-        """The settings in force: read anew when a mounted file changed; if wrong, the last good ones."""
-        if (stamp := self._read_stamp()) != self._stamp:
-            self._stamp = stamp
-            try:
-                self._settings = Settings.read(self._folder, self._mesh_config)
-            except (SettingsProblem, OSError, ssl.SSLError) as error:
-                print(f"sidecar-injector: {error}; the last good settings stay", file=sys.stderr, flush=True)
-        return self._settings
-
-    def _read_stamp(self) -> tuple[float, ...]:
-        paths = (self._folder / "values", self._mesh_config)
-        return tuple(path.stat().st_mtime if path.exists() else 0.0 for path in paths)
+POLL = 1.0  # seconds between looks at the mounted root
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Serve until SIGTERM."""
-    parser = argparse.ArgumentParser(
-        "sidecar-injector", description="The mutating webhook that adds sidecars."
-    )
-    parser.add_argument("--port", type=int, default=9443)
-    parser.add_argument("--config", type=Path, default=Path("/etc/istio/inject"), metavar="FOLDER")
-    parser.add_argument("--certs", type=Path, default=Path("/etc/istio/certs"), metavar="FOLDER")
-    parser.add_argument("--mesh-config", type=Path, default=Path("/etc/istio/config/mesh"), metavar="FILE")
-    options = parser.parse_args(arguments)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until SIGTERM; exit with 1 and a message if that cannot be done."""
+    options = parser().parse_args(arguments)
     try:
-        injector = Injector(options.config, options.certs, options.mesh_config)
-    except (SettingsProblem, OSError, ssl.SSLError) as error:
+        asyncio.run(run(options, Injector(options.config, options.mesh_config)))
+    except (SettingsProblem, OSError) as error:
         sys.exit(f"sidecar-injector: {error}")
-    asyncio.run(serve(injector, options.port))
 
 
-async def serve(injector: Injector, port: int) -> None:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser("sidecar-injector", description="The webhook that adds sidecars.")
+    top.add_argument("--port", type=int, default=9443)
+    top.add_argument("--http-port", type=int, default=15014, metavar="PORT", help="readiness; 0 takes any")
+    top.add_argument("--config", type=Path, default=Path("/etc/istio/inject"), metavar="FOLDER")
+    top.add_argument("--mesh-config", type=Path, default=Path("/etc/istio/config/mesh"), metavar="FILE")
+    top.add_argument("--namespace", default=os.environ.get("POD_NAMESPACE", "istio-system"), metavar="NAME")
+    top.add_argument("--account", default="istio-sidecar-injector", metavar="NAME")
+    top.add_argument("--trust-domain", default="cluster.local", metavar="NAME")
+    top.add_argument("--ca-address", default="istio-citadel.istio-system.svc:8060", metavar="HOST:PORT")
+    top.add_argument("--ca-mutual-port", type=int, default=8061, metavar="PORT")
+    top.add_argument("--root-cert", type=Path, default=ROOT_CERT, metavar="FILE")
+    top.add_argument("--token", type=Path, default=TOKEN, metavar="FILE")
+    return top
+
+
+async def run(options: argparse.Namespace, injector: Injector) -> None:
     """Serve until the process is asked to end."""
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
-    runner = web.AppRunner(injector.application(), access_log=None)
+    waiting = asyncio.ensure_future(ending.wait())
+    work = asyncio.ensure_future(serve(options, injector))
+    await asyncio.wait({waiting, work}, return_when=asyncio.FIRST_COMPLETED)
+    if work.done():
+        work.result()
+    for task in (waiting, work):
+        task.cancel()
+    await asyncio.gather(waiting, work, return_exceptions=True)
+
+
+async def serve(options: argparse.Namespace, injector: Injector) -> None:
+    """Get a certificate, then serve until cancelled."""
+    identity = Identity(options.trust_domain, options.namespace, options.account)
+    enrolment = Enrolment(options.ca_address, options.ca_mutual_port, options.root_cert, options.token)
+    async with (
+        enrolled(identity, enrolment) as (holder, trust),
+        https(injector.routes(), holder, options.port),
+        http(options.http_port),
+    ):
+        await follow(trust, options.root_cert)
+
+
+async def follow(trust: Trust, root_cert: Path) -> None:
+    """Trust what the mounted ConfigMap says, for ever."""
+    while True:
+        await asyncio.sleep(POLL)
+        roots = root_cert.read_text()
+        if roots != trust.current.root_cert:
+            trust.replace(TrustBundle(roots))
+
+
+@asynccontextmanager
+async def https(
+    routes: Iterable[web.AbstractRouteDef], identity: Holder, port: int, host: str | None = None
+) -> AsyncIterator[int]:
+    """Serve webhooks with the certificate that the identity has at each moment; the port."""
+    app = web.Application(client_max_size=LARGEST_BODY)
+    app.add_routes(routes)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
     await runner.setup()
-    await web.TCPSite(runner, port=port, ssl_context=injector.tls, shutdown_timeout=2).start()
-    await ending.wait()
-    await runner.cleanup()
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=server_context(identity)).start()
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def http(port: int) -> AsyncIterator[int]:
+    """Serve readiness, in clear text for the kubelet: the webhook is served already; the port."""
+
+    async def ready(_: web.Request) -> web.Response:
+        return web.Response(text="ready\n")
+
+    app = web.Application()
+    app.add_routes([web.get("/ready", ready)])
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, None, port).start()
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
 
 
 if __name__ == "__main__":

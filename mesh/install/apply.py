@@ -1,20 +1,16 @@
 """Puts the mesh's objects into a cluster by server-side apply, waits until they run; takes them away."""
 
-import base64
-import binascii
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any
 
-from mesh.install.certificates import ServingCertificate
-from mesh.install.manifests import OWNER, trust
+from mesh.install.manifests import OWNER
 from mesh.install.readiness import wait_until_available
-from mesh.install.server import WEBHOOK, InstallFailed, Obj, Server, path_of, root_of
+from mesh.install.server import InstallFailed, Obj, Server, path_of, root_of
 
 __all__ = ["InstallFailed", "install", "uninstall"]
 
-PARTS = {"certificate": "cert-chain.pem", "key": "key.pem", "root": "root-cert.pem"}
 Progress = Callable[[str], None]
 
 
@@ -68,21 +64,3 @@ def in_use(server: Server, definition: Obj) -> bool:
     version = next(version["name"] for version in spec["versions"] if version.get("storage"))
     path = f"{root_of(spec['group'] + '/' + version)}/{spec['names']['plural']}?limit=1"
     return bool((server.get(path) or {}).get("items"))
-
-
-def keep_certificate(server: Server, objects: Sequence[Obj]) -> None:
-    """Put a good certificate of an earlier installation in place of the new one, so that nothing restarts."""
-    secret = next((obj for obj in objects if obj["kind"] == "Secret"), None)
-    found = secret and server.get(path_of(secret))
-    if not secret or not found:
-        return
-    try:
-        present = {part: base64.b64decode(found["data"][name]) for part, name in PARTS.items()}
-        certificate = ServingCertificate(**present)
-    except (KeyError, TypeError, binascii.Error):
-        return
-    if certificate.good():
-        secret["data"] = found["data"]
-        for obj in objects:
-            if obj["kind"] == WEBHOOK:
-                trust(obj, certificate)

@@ -1,8 +1,7 @@
-"""The objects that `meshctl install` puts into a cluster: templates, certificates, CRDs."""
+"""The objects that `meshctl install` puts into a cluster: one template a component, and the CRDs."""
 
-import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from string import Template
@@ -10,31 +9,18 @@ from string import Template
 import yaml
 
 from mesh.injector import template as sidecar
-from mesh.injector.annotations import Wishes
 from mesh.injector.settings import Settings
-from mesh.install.certificates import ServingCertificate
 from mesh.install.images import MESH_IMAGE
-from mesh.install.server import WEBHOOK, Obj
+from mesh.install.parts import ANTI_AFFINITY, READY, RESTRICTED, gateway_container, pilot_process
+from mesh.install.profiles import PROFILES, Profile, UnknownProfile, profile_of
+from mesh.install.server import MUTATING, VALIDATING, Obj
 
-COMPONENTS = ("base", "pilot", "injector", "ingressgateway")
-PROFILES = ("compact",)
+__all__ = ["PROFILES", "UnknownProfile", "Values", "render"]
+
+COMPONENTS = ("base", "citadel", "galley", "pilot", "injector")
+GATEWAYS = {"ingressgateway": "LoadBalancer", "egressgateway": "ClusterIP"}
+"""The gateways, each with the type of its Service."""
 OWNER = {"app.kubernetes.io/managed-by": "meshctl", "app.kubernetes.io/part-of": "istio"}
-RESTRICTED: Obj = {
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "readOnlyRootFilesystem": True,
-    "runAsGroup": 1337,
-    "runAsNonRoot": True,
-    "runAsUser": 1337,
-}
-
-
-class UnknownProfile(Exception):
-    """There is no such profile."""
-
-    def __init__(self, profile: str) -> None:
-        super().__init__(f"there is no profile {profile!r}")
-        self.remedy = f"use one of: {', '.join(PROFILES)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +30,14 @@ class Values:
     namespace: str = "istio-system"
     image: str = MESH_IMAGE
     access_log: str = "/dev/stdout"
+    trust_domain: str = "cluster.local"
     injector: Settings = field(default_factory=Settings)
 
 
-def render(
-    profile: str = "compact", values: Values | None = None, *, certificate: ServingCertificate | None = None
-) -> list[Obj]:
-    """All objects, in an order in which they can be created.
-
-    `certificate` is the injector's, to be kept from an earlier installation; a new one is made without it.
-    """
-    if profile not in PROFILES:
-        raise UnknownProfile(profile)
-    values = values or Values()
-    objects = [
-        *crds(),
-        *(obj for name in COMPONENTS for obj in component(name, values)),
-    ]
+def render(profile: str = "compact", values: Values | None = None) -> list[Obj]:
+    """All objects, in an order in which they can be created. Raises `UnknownProfile`."""
+    chosen, values = profile_of(profile), values or Values()
+    objects = [*crds(), *control_plane(chosen, values), *gateways(values)]
     for obj in objects:
         obj["metadata"].setdefault("labels", {}).update(OWNER)
     return sorted(objects, key=lambda obj: ORDER.get(obj["kind"], len(ORDER)))
@@ -70,7 +47,8 @@ ORDER = {
     kind: number
     for number, kind in enumerate(
         ("Namespace", "CustomResourceDefinition", "PriorityClass", "ServiceAccount", "ClusterRole",
-         "ClusterRoleBinding", "ConfigMap", "Secret", "Service", "PodDisruptionBudget", "Deployment", WEBHOOK)
+         "ClusterRoleBinding", "Role", "RoleBinding", "ConfigMap", "Secret", "Service", "PodDisruptionBudget",
+         "Deployment", MUTATING, VALIDATING)
     )
 }  # fmt: skip
 
@@ -82,78 +60,58 @@ def crds() -> list[Obj]:
     return list(generate())
 
 
-def component(name: str, values: Values) -> Iterator[Obj]:
-    """The objects of one component."""
+def control_plane(profile: Profile, values: Values) -> Iterator[Obj]:
+    """The objects of the components, as a profile runs them."""
+    for name in COMPONENTS:
+        for obj in filled(name, variables(profile, values) | {"runs_as": profile.account(name)}):
+            if profile.needs(name, obj["kind"]):
+                yield obj
+
+
+def gateways(values: Values) -> Iterator[Obj]:
+    """The objects of the gateways: ingress and egress differ by name and type of Service only."""
+    common = shared(values)
+    for role, service_type in GATEWAYS.items():
+        container = gateway_container(f"istio-{role}", values.namespace, values.image, values.trust_domain)
+        own = {
+            "gateway": f"istio-{role}",
+            "role": role,
+            "service_type": service_type,
+            "gateway_container": json.dumps(container),
+        }
+        yield from filled("gateway", common | own)
+
+
+def filled(name: str, variables: Mapping[str, str]) -> Iterator[Obj]:
+    """The objects of one template."""
     text = (files("mesh.install") / "templates" / f"{name}.yaml").read_text()
-    filled = Template(text).substitute(variables(values))
-    for obj in yaml.safe_load_all(filled):
+    for obj in yaml.safe_load_all(Template(text).substitute(variables)):
         # Anchors of the template are shared values in Python; nobody may see one change through another.
         yield json.loads(json.dumps(obj))
 
 
-def variables(values: Values) -> dict[str, str]:
-    """What the templates may name. Values that are structures are written as JSON, which is YAML too."""
-    proxy_config = {"discoveryAddress": f"istio-pilot.{values.namespace}.svc:15012", "concurrency": 1}
-    injector = {"image": values.image}
+def shared(values: Values) -> dict[str, str]:
+    """What every template may name. Values that are structures are written as JSON, which is YAML too."""
     return {
         "namespace": values.namespace,
         "image": values.image,
         "access_log": values.access_log,
+        "trust_domain": values.trust_domain,
         "anti_affinity": json.dumps(ANTI_AFFINITY),
         "restricted": json.dumps(RESTRICTED),
-        "injector_values": json.dumps(injector),
-        "gateway_container": json.dumps(gateway_container(values, proxy_config)),
+        "ready": json.dumps(READY),
         "gateway_volumes": json.dumps(list(sidecar.VOLUMES)),
     }
 
 
-ANTI_AFFINITY: Obj = {
-    "podAntiAffinity": {
-        "preferredDuringSchedulingIgnoredDuringExecution": [
-            {
-                "weight": 100,
-                "podAffinityTerm": {
-                    "topologyKey": "kubernetes.io/hostname",
-                    "labelSelector": {"matchExpressions": [{"key": "istio", "operator": "Exists"}]},
-                },
-            }
-        ]
-    }
-}
-
-
-def gateway_container(values: Values, proxy_config: Obj) -> Obj:
-    """A gateway runs the same agent and Envoy as a sidecar, as a `router`."""
-    settings = Settings(image=values.image, proxy_config=proxy_config)
-    name, owner = (
-        "istio-ingressgateway",
-        f"kubernetes://apis/apps/v1/namespaces/{values.namespace}/deployments",
-    )
-    container = sidecar.proxy_container(settings, Wishes(), name, f"{owner}/{name}", kind="router")
-    ports = [(15021, "status-port"), (8080, "http2"), (8443, "https")]
-    container["ports"] += [
-        {"containerPort": number, "name": port, "protocol": "TCP"} for number, port in ports
-    ]
-    return container
-
-
-def secret(values: Values, certificate: ServingCertificate) -> Obj:
-    """The injector's certificate and key."""
-    parts = {
-        "cert-chain.pem": certificate.certificate,
-        "key.pem": certificate.key,
-        "root-cert.pem": certificate.root,
-    }
+def variables(profile: Profile, values: Values) -> dict[str, str]:
+    """What the control plane's templates may name beside that."""
+    process = pilot_process(profile, values.namespace, values.trust_domain)
     return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "istio-sidecar-injector-certs", "namespace": values.namespace},
-        "type": "Opaque",
-        "data": {name: base64.b64encode(pem).decode() for name, pem in parts.items()},
+        **shared(values),
+        "citadel": f"istio-citadel.{values.namespace}.svc:8060",
+        "injector_values": json.dumps({"image": values.image, "trust_domain": values.trust_domain}),
+        "token_volume": json.dumps(sidecar.TOKEN_VOLUME),
+        "root_volume": json.dumps(sidecar.ROOT_VOLUME),
+        **{name: json.dumps(value) for name, value in process.items()},
     }
-
-
-def trust(configuration: Obj, certificate: ServingCertificate) -> None:
-    """Tell the API server whom to trust when it calls the webhook."""
-    for webhook in configuration["webhooks"]:
-        webhook["clientConfig"]["caBundle"] = base64.b64encode(certificate.root).decode()

@@ -6,10 +6,18 @@ from typing import Any
 MANAGER = "meshctl"
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
-WEBHOOK = "MutatingWebhookConfiguration"
+MUTATING, VALIDATING = "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"
 PLURALS = {"PodDisruptionBudget": "poddisruptionbudgets", "PriorityClass": "priorityclasses"}
 CLUSTER_WIDE = frozenset(
-    {"Namespace", "CustomResourceDefinition", "PriorityClass", "ClusterRole", "ClusterRoleBinding", WEBHOOK}
+    {
+        "Namespace",
+        "CustomResourceDefinition",
+        "PriorityClass",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        MUTATING,
+        VALIDATING,
+    }
 )
 Obj = dict[str, Any]
 

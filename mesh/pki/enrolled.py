@@ -1,0 +1,46 @@
+"""A process of the control plane that gets its certificate from a Citadel elsewhere, as any workload does."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mesh.model.trust import TrustBundle
+from mesh.pki.client import CitadelClient
+from mesh.pki.following import renewing
+from mesh.pki.holder import Holder
+from mesh.pki.spiffe import Identity
+from mesh.pki.trust import Trust
+
+ROOT_CERT = Path("/var/run/secrets/istio/root-cert.pem")
+TOKEN = Path("/var/run/secrets/tokens/istio-token")
+MUTUAL_PORT = 8061
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """Where Citadel is (`host:port` for tokens), and the files that a Pod is given."""
+
+    citadel: str
+    mutual_port: int = MUTUAL_PORT
+    root_cert: Path = ROOT_CERT
+    token: Path = TOKEN
+
+    @property
+    def mutual(self) -> str:
+        """Where certificates are renewed."""
+        return f"{self.citadel.rpartition(':')[0]}:{self.mutual_port}"
+
+
+@asynccontextmanager
+async def enrolled(identity: Identity, enrolment: Enrolment) -> AsyncIterator[tuple[Holder, Trust]]:
+    """The certificate, kept fresh, and what the mounted root makes trusted at first.
+
+    Waits until Citadel answers. Whoever learns of another trust sets it. Raises `OSError` if the root cannot
+    be read.
+    """
+    trust = Trust(TrustBundle(enrolment.root_cert.read_text()))
+    signer = CitadelClient(enrolment.citadel, enrolment.mutual, trust.roots, enrolment.token.read_text)
+    holder = Holder(identity, signer)
+    async with renewing(holder, trust):
+        yield holder, trust

@@ -127,6 +127,25 @@ def test_a_refused_certificate_is_replaced_and_the_stream_made_again(tmp_path: P
     loops.run(test())
 
 
+def test_a_renewal_that_the_streams_end_interrupted_is_made_up_for(tmp_path: Path) -> None:
+    old, new = Authority("old"), Authority("new")
+
+    async def test() -> None:
+        async with secure(world(root_secret(old)), authority=old) as s:
+            port = s.port
+            async with agent(tmp_path, port, old) as it:
+                await s.pilot.until(lambda: settled(s))
+                s.pilot.change(root_secret(new, old))
+                await until(lambda: it.trust.roots() == (new.pem + old.pem).encode(), "the bundle")
+                await s.server.grpc.stop(None)
+                it.signed_by[0] = new
+                await until(
+                    lambda: issued(it.certificates.pair.leaf, new.root), "a certificate of the new root"
+                )
+
+    loops.run(test())
+
+
 def test_who_is_refused_for_what_it_says_does_not_ask_citadel_again(tmp_path: Path) -> None:
     authority = Authority()
 

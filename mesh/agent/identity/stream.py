@@ -17,10 +17,12 @@ from mesh.agent.identity import wire
 from mesh.agent.identity.certificates import Certificates
 from mesh.agent.identity.follower import Follower, Refused
 from mesh.agent.identity.shelf import read_trust
-from mesh.agent.identity.trust import Trust
+from mesh.agent.identity.trust import Trust, foreign
 from mesh.agent.log import say
+from mesh.pki.bundle import Bundle
 from mesh.pki.keypair import KeyPair
 from mesh.pki.signer import SigningFailed
+from mesh.pki.trust import renewal_reason
 
 PATH = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 BACKOFF = (0.1, 2.0)  # seconds: as Envoy's own stream, so that Pilot's return is noticed soon
@@ -32,6 +34,7 @@ OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),  # or the pauses of an earlier attempt hold up this one
     ("grpc.max_receive_message_length", -1),
 )
+HANDSHAKE = "handshake"  # in gRPC's words when it and Pilot do not trust each other
 UNKNOWN = grpc.StatusCode.UNAUTHENTICATED
 
 
@@ -61,6 +64,7 @@ class TrustStream:
         self._sleep = sleep
         self._chance = chance
         self._failures = 0
+        self._heard: Bundle | None = None
         self._following: asyncio.Task[None] | None = None
         self._replaced = asyncio.Event()
         certificates.subscribe(self._tell)
@@ -107,7 +111,8 @@ class TrustStream:
     async def _answer(self, call: Any, nonce: str, version: str, payload: bytes) -> None:
         """Agree to a bundle once it is in force, or say why not."""
         try:
-            await self._follower.follow(read_trust(payload))
+            self._heard = read_trust(payload)
+            await self._follower.follow(self._heard)
         except (ValueError, Refused) as error:
             say(f"Pilot's trust bundle is refused: {error}")
             await say_on(call, wire.reply(nonce, str(error)))
@@ -137,18 +142,25 @@ class TrustStream:
         self._replaced = asyncio.Event()
 
     async def _failed(self, error: grpc.aio.AioRpcError, pair: KeyPair) -> None:
+        """Do what may help before the next attempt."""
+        if pair is not self._certificates.current:
+            return  # it was replaced meanwhile, and was refused for the reason why it was
         self._complain(f"{self._address}: {error.code().name}: {error.details()}")
         with suppress(TimeoutError):
             async with asyncio.timeout(MEND):
                 await self._mend(error, pair)
 
     async def _mend(self, error: grpc.aio.AioRpcError, pair: KeyPair) -> None:
-        """Do what may help: trust what was mounted meanwhile, or get another certificate."""
-        if bundle := self._trust.look_again():
+        """Get another certificate, or trust what was mounted meanwhile."""
+        reason = self._heard and renewal_reason(pair, self._heard)  # what the stream's end interrupted
+        if error.code() is UNKNOWN:
+            reason = f"Pilot refuses the present one: {error.details()}"
+        if reason and self._now_and_then():
+            await self._renew(reason)
+        elif HANDSHAKE in (error.details() or "").lower() and (bundle := self._trust.look_again()):
             say("the mounted roots have changed since Pilot was heard last; trusting them")
-            await self._follower.comply(bundle)
-        elif error.code() is UNKNOWN and self._certificates.current is pair and self._now_and_then():
-            await self._renew(f"Pilot refuses the present one: {error.details()}")
+            if foreign(pair, bundle):
+                await self._renew("the mounted roots do not know its issuer")
 
     def _now_and_then(self) -> bool:
         """After 1, 2, 4, 8... refusals: a new certificate need not help, and Citadel has others to serve."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from mesh.agent.log import say
 from mesh.pki.bundle import Bundle
+from mesh.pki.certificates import chain_problem, load_chain
+from mesh.pki.keypair import KeyPair
 
 INTERVAL = 0.5  # seconds between looks for the first root
 Followers = Callable[[Bundle], None]
@@ -73,3 +75,9 @@ class Trust:
             return self._path.read_bytes()
         except OSError:
             return b""
+
+
+def foreign(pair: KeyPair, bundle: Bundle) -> bool:
+    """Whether a certificate leads to none of the roots."""
+    moment = pair.leaf.not_valid_before_utc  # whether it has expired is another question
+    return chain_problem(load_chain(pair.chain), bundle.certificates, moment) is not None

@@ -3,13 +3,16 @@
 And what is not served yet. Nothing of this is refused (the other half may be on its way); people shall know.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mesh.api.networking import DestinationRule, Gateway, VirtualService
+from mesh.api.networking.gateway import ServerTLSSettings
 from mesh.api.networking.virtual_service import MESH_GATEWAY, Destination
-from mesh.model import ConfigObject, ObjectKey, Service
+from mesh.model import ConfigObject, ObjectKey, Service, Workload
 from mesh.pilot import tables
+from mesh.pilot.compile.secrets import CA_SUFFIX, SCHEME
+from mesh.pilot.compile.serving import needed
 from mesh.pilot.hosts import covers, full, is_wildcard
 from mesh.pilot.snapshot import Snapshot
 
@@ -43,7 +46,7 @@ def of_object(snapshot: Snapshot, rule: ConfigObject) -> Iterator[Problem]:
         case DestinationRule():
             yield from of_host(snapshot, rule)
         case Gateway():
-            yield from of_servers(rule)
+            yield from of_servers(snapshot, rule)
 
 
 def of_gateways(snapshot: Snapshot, rule: ConfigObject) -> Iterator[Problem]:
@@ -116,10 +119,46 @@ def of_host(snapshot: Snapshot, rule: ConfigObject) -> Iterator[Problem]:
         yield Problem(rule.key, "spec.host", f"there is no service {host}", dotted(rule.spec.host, rule))
 
 
-def of_servers(rule: ConfigObject) -> Iterator[Problem]:
-    """Servers whose TLS would end at the gateway."""
+def of_servers(snapshot: Snapshot, rule: ConfigObject) -> Iterator[Problem]:
+    """Servers of TLS that cannot be served."""
     for index, server in enumerate(rule.spec.servers):
-        mode = server.tls.mode if server.tls else ""
-        if mode not in {"", "PASSTHROUGH"} and not server.tls.https_redirect:
-            path = f"spec.servers[{index}].tls.mode"
-            yield Problem(rule.key, path, f"{mode} is not served yet", "use PASSTHROUGH, or HTTP without TLS")
+        if server.tls is None or server.tls.https_redirect:
+            continue
+        path = f"spec.servers[{index}].tls"
+        if server.tls.mode == "AUTO_PASSTHROUGH":
+            message = "AUTO_PASSTHROUGH is for meshes of several clusters and is not served"
+            yield Problem(rule.key, f"{path}.mode", message, "use PASSTHROUGH and a VirtualService")
+        else:
+            yield from of_secrets(snapshot, rule, path, server.tls)
+
+
+def of_secrets(
+    snapshot: Snapshot, rule: ConfigObject, path: str, tls: ServerTLSSettings
+) -> Iterator[Problem]:
+    """Secrets that a server needs and that its gateways' namespaces do not have; it is not served there."""
+    for namespace in sorted(namespaces_of(snapshot, rule)):
+        for name in needed(tls):
+            if not has_secret(snapshot, namespace, name.removeprefix(SCHEME)):
+                short = name.removeprefix(SCHEME).removesuffix(CA_SUFFIX)
+                what = "ca.crt or cacert" if name.endswith(CA_SUFFIX) else "tls.crt and tls.key"
+                message = f"there is no Secret {namespace}/{short} with {what}, so the server is left out"
+                remedy = f"create it in namespace {namespace}, where the gateway runs"
+                yield Problem(rule.key, f"{path}.credentialName", message, remedy)
+
+
+def namespaces_of(snapshot: Snapshot, gateway: ConfigObject) -> set[str]:
+    """The namespaces of the workloads that a Gateway selects; without a selector the root namespace."""
+    if not gateway.spec.selector:
+        return {snapshot.mesh.root_namespace}
+    every: Iterable[Workload] = snapshot.table(tables.WORKLOAD).values()
+    return {each.namespace for each in every if each.labels.matches(gateway.spec.selector)}
+
+
+def has_secret(snapshot: Snapshot, namespace: str, name: str) -> bool:
+    """Whether a Secret gives what is asked for: roots if its name ends so, else a certificate."""
+    if not name.endswith(CA_SUFFIX):
+        held = snapshot.get(tables.OBJECT, ObjectKey("Secret", namespace, name))
+        return held is not None and bool(held.spec.cert)
+    candidates = (name, name.removesuffix(CA_SUFFIX))
+    found = (snapshot.get(tables.OBJECT, ObjectKey("Secret", namespace, each)) for each in candidates)
+    return any(each is not None and each.spec.ca_cert for each in found)

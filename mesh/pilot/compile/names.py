@@ -64,6 +64,11 @@ def gateway_route(port: int, bind: str = "") -> str:
     return f"http.{port}.{bind}" if bind else f"http.{port}"
 
 
+def https_route(port: int, name: str, gateway: str, namespace: str) -> str:
+    """The routes of a gateway's server of HTTPS."""
+    return f"https.{port}.{name}.{gateway}.{namespace}"
+
+
 def operation(hostname: str, port: int, path: str = "/*") -> str:
     """What a route is called in traces."""
     return f"{hostname}:{port}{path}"

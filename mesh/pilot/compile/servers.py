@@ -2,7 +2,7 @@
 
 Source: Istio's reference of Gateway. A server's port is that of the gateway's Service; the proxy listens on
 the port behind it. Servers of all Gateways that select the proxy add up; on a port where they disagree
-whether it is HTTP, the oldest Gateway decides.
+whether it is TLS, HTTP in clear text or neither, the oldest Gateway decides.
 """
 
 from collections.abc import Iterable
@@ -38,8 +38,9 @@ class Served:
 
     @property
     def tls(self) -> bool:
-        """Whether TLS ends here."""
-        return self.server.tls is not None and self.server.tls.mode in TERMINATING
+        """Whether TLS ends here. Servers of protocol HTTP have none, as in Istio."""
+        ends = self.server.tls is not None and self.server.tls.mode in TERMINATING
+        return ends and not self.protocol.is_http
 
     @property
     def redirects(self) -> bool:
@@ -48,8 +49,13 @@ class Served:
 
     @property
     def http(self) -> bool:
-        """Whether requests are seen: HTTP in clear text."""
-        return self.protocol.is_http
+        """Whether requests are seen: HTTP in clear text, or HTTPS that ends here."""
+        return self.protocol.is_http or (self.tls and self.protocol is Protocol.HTTPS)
+
+    @property
+    def names(self) -> bool:
+        """Whether callers begin with TLS and the name that they want, so that servers can share a port."""
+        return self.tls or self.protocol.is_tls
 
     @property
     def address(self) -> str:
@@ -58,8 +64,18 @@ class Served:
 
     @property
     def route_name(self) -> str:
-        """The name of its routes."""
+        """The name of its routes; servers of HTTPS have their own each."""
+        if self.tls:
+            return names.https_route(
+                self.number, self.server.port.name, self.gateway.name, self.gateway.namespace
+            )
         return names.gateway_route(self.port, self.server.bind or "")
+
+    def server_names(self) -> tuple[str, ...]:
+        """The names in TLS that lead to it; none if all do."""
+        hosts = (full(each.rpartition("/")[2], self.gateway.namespace) for each in self.server.hosts)
+        found = tuple(dict.fromkeys(hosts))
+        return () if "*" in found else found
 
     def hosts_for(self, namespace: str) -> tuple[str, ...]:
         """The hosts that rules of a namespace may have here; hosts may be written `namespace/host`."""
@@ -76,14 +92,15 @@ class Served:
 def servers(read: Reader, labels: Labels, ports: tuple[tuple[int, int], ...]) -> tuple[Served, ...]:
     """All servers that a gateway proxy runs. `ports` are the pairs of its Service and itself."""
     found: list[Served] = []
-    kinds: dict[tuple[str, int], bool] = {}
+    kinds: dict[tuple[str, int], tuple[bool, bool]] = {}
     for gateway in read.gateways():
         if labels.matches(gateway.spec.selector):
             for server in gateway.spec.servers:
                 served = Served(gateway.key, server, server.port.number, listening(server.port.number, ports))
                 if served.port in names.OWN_PORTS:
                     continue
-                if kinds.setdefault((served.address, served.port), served.http) == served.http:
+                kind = (served.names, served.http and not served.names)
+                if kinds.setdefault((served.address, served.port), kind) == kind:
                     found.append(served)
     return tuple(found)
 

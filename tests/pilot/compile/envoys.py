@@ -33,13 +33,15 @@ def running(config: Config, folder: Path, port: int) -> Iterator[Path]:
         envoy.wait(10)
 
 
-def inbound(world: World, address: str, port: int, upstream: int, secrets: list[Config]) -> Config:
+def inbound(
+    world: World, address: str, port: int, upstream: int, secrets: list[Config], **more: Any
+) -> Config:
     """A sidecar's inbound half that listens on `port` of loopback and hands everything to `upstream`.
 
     Without interception the port that is listened on is the one that was called, so it must be the
     workload's, and clusters that go where the caller wanted are led to the server.
     """
-    found = world.everything(sidecar(address=address))
+    found = world.everything(sidecar(address=address, **more))
     config = bootstrap(found.values(), secrets)
     static = config["static_resources"]
     static["listeners"] = [each for each in static["listeners"] if each["name"] == "virtualInbound"]

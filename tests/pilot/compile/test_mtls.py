@@ -13,6 +13,7 @@ import pytest
 import requests
 from pytest_mesh.authority import DAY, HOUR, Authority, Pair
 
+from mesh.model import Labels
 from tests.pilot.compile.envoys import inbound, running
 from tests.pilot.compile.secrets import CLIENT, MESH, SERVER, of_mesh, revocations
 from tests.pilot.compile.test_envoy import bootstrap
@@ -39,7 +40,6 @@ metadata: {{name: forecast}}
 spec: {{hosts: ["*"], gateways: [edge], http: [{{route: [{{destination: {{host: forecast}}}}]}}]}}
 """
 Serve = Callable[..., int]
-REFUSED = (OSError, requests.ConnectionError)
 
 
 def services(port: int, protocol: str = "http", labels: str = "{security.istio.io/tlsMode: istio}") -> str:
@@ -169,7 +169,9 @@ def test_tls_of_the_workload_itself_passes_where_both_are_taken(tmp_path: Path, 
         get(port, context(tmp_path, None, "http/1.1"))
 
 
-def test_a_port_differs(serve: Serve, tmp_path: Path, upstream: Upstream) -> None:
+@pytest.mark.parametrize(("mode", "clear", "secured"), [("DISABLE", True, False), ("STRICT", False, True)])
+def test_a_port_differs(upstream: Upstream, tmp_path: Path, mode: str, clear: bool, secured: bool) -> None:
+    """A port that no service leads to, named by a policy for the workload only."""
     port = free_port()
     policy = f"""
 ---
@@ -178,13 +180,13 @@ kind: PeerAuthentication
 metadata: {{name: forecast}}
 spec:
   selector: {{matchLabels: {{app: forecast}}}}
-  portLevelMtls: {{{port}: {{mode: DISABLE}}}}
+  portLevelMtls: {{{port}: {{mode: {mode}}}}}
 """
-    labels = "{app: forecast, security.istio.io/tlsMode: istio}"
-    world = World(services(port, labels=labels), POLICY.format(mode="STRICT") + policy)
-    from mesh.model import Labels  # noqa: PLC0415
-
-    del Labels, world, upstream, serve
+    world = World(services(1), POLICY.format(mode="DISABLE" if secured else "STRICT") + policy)
+    config = inbound(world, "127.0.0.1", port, upstream.port, of_mesh(), labels=Labels({"app": "forecast"}))
+    with running(config, tmp_path / "server", port):
+        assert answered(port) is clear
+        assert answered(port, context(tmp_path, MESH.issue(CLIENT))) is secured
 
 
 # A caller's Envoy too
@@ -216,10 +218,8 @@ def call(upstream: Upstream, tmp_path: Path) -> Iterator[Callable[..., requests.
         yield start
 
 
-@pytest.mark.parametrize("protocol", ["http", "http2", "tcp", "auto"])
+@pytest.mark.parametrize("protocol", ["http", "tcp", "auto"])
 def test_calls_are_secured_by_themselves(call: Callable[..., requests.Response], protocol: str) -> None:
-    if protocol == "http2":
-        pytest.skip("the server behind speaks HTTP/1.1")
     answer = call("STRICT", protocol=protocol)
     assert answer.status_code == 200
     forwarded = answer.json()["headers"].get("x-forwarded-client-cert")

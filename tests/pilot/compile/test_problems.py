@@ -76,4 +76,7 @@ def test_what_is_not_served_yet() -> None:
         - port: {number: 443, name: https, protocol: HTTPS}
           hosts: ["*"]
           tls: {mode: SIMPLE, credentialName: a}
-    """) == ["spec.servers[0].tls.mode: SIMPLE is not served yet"]
+    """) == [
+        "spec.servers[0].tls.credentialName: there is no Secret istio-system/a with tls.crt and tls.key, "
+        "so the server is left out"
+    ]

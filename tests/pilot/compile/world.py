@@ -15,8 +15,9 @@ from google.protobuf.message import Message
 from mesh.api.load import documents
 from mesh.api.meshconfig import MeshConfig
 from mesh.galley.store import ConfigStore
-from mesh.model import Labels, ObjectKey, Proxy, ProxyKind, Service
+from mesh.model import ConfigObject, Labels, ObjectKey, Proxy, ProxyKind, Service
 from mesh.model.sources import Changes
+from mesh.model.trust import TRUST_NAME, Credential, TrustBundle
 from mesh.pilot.compile import Compiler
 from mesh.pilot.snapshot import Snapshot
 from mesh.pilot.types import CDS, EDS, LDS, RDS, Resource
@@ -64,6 +65,7 @@ class World:
         self._snapshot: Snapshot | None = None
         self._changes = Changes()
         self._keys: set[ObjectKey] = set()
+        self._texts: dict[ObjectKey, ConfigObject] = {}
         self.store.subscribe(self._keys.update)
         self.services(services)
         self.rules(rules)
@@ -101,13 +103,32 @@ class World:
         """Take a rule away."""
         self.store.remove(ObjectKey(kind, namespace, name))
 
+    def trust(self, bundle: TrustBundle) -> None:
+        """Set what the mesh trusts."""
+        self._text(ObjectKey("ConfigMap", "istio-system", TRUST_NAME), bundle)
+
+    def secret(self, name: str, credential: Credential | None, namespace: str = "istio-system") -> None:
+        """Set or (None) remove a Secret of gateways."""
+        self._text(ObjectKey("Secret", namespace, name), credential)
+
+    def _text(self, key: ObjectKey, spec: TrustBundle | Credential | None) -> None:
+        self._keys.add(key)
+        if spec is None:
+            del self._texts[key]
+        else:
+            self._texts[key] = ConfigObject(key, "", "v1", spec)
+
+    def objects(self) -> Mapping[ObjectKey, ConfigObject]:
+        """All of the configuration."""
+        return {**self.store.objects(), **self._texts}
+
     @property
     def snapshot(self) -> Snapshot:
         """The snapshot of now."""
         changes, self._changes = self._changes, Changes()
         keys = frozenset(self._keys)
         self._keys.clear()
-        self._snapshot = Snapshot.build(self._snapshot, self.table, self.store, self.mesh, changes, keys)
+        self._snapshot = Snapshot.build(self._snapshot, self.table, self, self.mesh, changes, keys)
         return self._snapshot
 
     # What a proxy gets

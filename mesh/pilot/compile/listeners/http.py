@@ -7,6 +7,7 @@ from envoy.config.route.v3 import route_pb2
 from envoy.extensions.filters.http.cors.v3 import cors_pb2
 from envoy.extensions.filters.http.fault.v3 import fault_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
+from envoy.extensions.filters.http.set_filter_state.v3 import set_filter_state_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -15,6 +16,7 @@ from mesh.api.meshconfig import MeshConfig
 from mesh.pilot.compile.listeners.access_logs import access_logs
 from mesh.pilot.compile.messages import flag, from_pilot, packed
 from mesh.pilot.compile.routes.filters import CORS, FAULT
+from mesh.pilot.compile.routes.offers import NAME as OFFERS
 
 Manager = http_connection_manager_pb2.HttpConnectionManager
 Filter = listener_components_pb2.Filter
@@ -27,15 +29,18 @@ ROUTER = "envoy.filters.http.router"
 
 
 def manager(
-    mesh: MeshConfig, stat_prefix: str, guards: Guards = ()
+    mesh: MeshConfig, stat_prefix: str, guards: Guards = (), further: Guards = ()
 ) -> http_connection_manager_pb2.HttpConnectionManager:
-    """What all of the mesh's HTTP filters have in common; routes are still to be set. `guards` go first."""
+    """What all of the mesh's HTTP filters have in common; routes are still to be set. `guards` go before the
+    filters of routes, `further` behind them.
+    """
     return Manager(
         stat_prefix=stat_prefix,
         http_filters=[
             *guards,
             http_filter(FAULT, fault_pb2.HTTPFault()),
             http_filter(CORS, cors_pb2.Cors()),
+            *further,
             http_filter(ROUTER, router_pb2.Router()),
         ],
         access_log=access_logs(mesh),
@@ -45,6 +50,11 @@ def manager(
     )
 
 
+def offers() -> http_connection_manager_pb2.HttpFilter:
+    """Lets routes say what is offered when TLS begins."""
+    return http_filter(OFFERS, set_filter_state_pb2.Config())
+
+
 def http_filter(name: str, config: Message) -> http_connection_manager_pb2.HttpFilter:
     """One HTTP filter."""
     return http_connection_manager_pb2.HttpFilter(name=name, typed_config=packed(config))
@@ -52,7 +62,7 @@ def http_filter(name: str, config: Message) -> http_connection_manager_pb2.HttpF
 
 def outbound(mesh: MeshConfig, address: str, port: int, route_name: str) -> listener_components_pb2.Filter:
     """For requests of the workload beside a sidecar."""
-    result = manager(mesh, f"outbound_{address}_{port}")
+    result = manager(mesh, f"outbound_{address}_{port}", further=(offers(),))
     result.use_remote_address.value = False
     result.rds.CopyFrom(rds(route_name))
     return finished(result)
@@ -75,7 +85,7 @@ def gateway(
     mesh: MeshConfig, address: str, port: int, route_name: str, guards: Guards = ()
 ) -> listener_components_pb2.Filter:
     """For requests from outside: nothing that they say of where they come from is believed."""
-    result = manager(mesh, f"outbound_{address}_{port}", guards)
+    result = manager(mesh, f"outbound_{address}_{port}", guards, (offers(),))
     result.use_remote_address.value = True
     result.server_name = "istio-envoy"
     result.forward_client_cert_details = Manager.SANITIZE_SET

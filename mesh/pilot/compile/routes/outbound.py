@@ -11,6 +11,7 @@ from mesh.pilot.compile import names
 from mesh.pilot.compile.destination import consistent_hash
 from mesh.pilot.compile.routes.hashing import hash_policy
 from mesh.pilot.compile.routes.match import Place
+from mesh.pilot.compile.routes.offers import offer
 from mesh.pilot.compile.routes.retries import retry_policy
 from mesh.pilot.compile.routes.rules import routes_of, time_out
 from mesh.pilot.compile.routes.virtual_hosts import Host, configuration, host, unique
@@ -79,6 +80,7 @@ def default_content(read: Reader, client: Client | None, hostname: str, port: in
     """The one route of a service without rules; the same for all clients without a DestinationRule."""
     hashed = client and consistent_hash(read, client, hostname, port, "")
     route = default_route(names.outbound(port, hostname), names.operation(hostname, port))
+    offer(read, route, client, hostname, port)
     route.route.hash_policy.extend(hash_policy(hashed or None))
     policy = retry_policy(None, hashed=bool(hashed))
     if policy is not None:

@@ -25,6 +25,7 @@ from mesh.pilot.compile.routes import answers, filters
 from mesh.pilot.compile.routes.hashing import hash_policy
 from mesh.pilot.compile.routes.headers import authority, operate
 from mesh.pilot.compile.routes.match import Place, concerns, envoy_match, matches_all
+from mesh.pilot.compile.routes.offers import offer
 from mesh.pilot.compile.routes.retries import retry_policy
 from mesh.pilot.compile.routes.texts import share
 from mesh.pilot.hosts import full
@@ -168,6 +169,7 @@ def single(
 ) -> None:
     """Send all to one destination."""
     result.route.cluster = cluster_of(read, to.destination, rule.namespace, place.port)
+    offer_to(read, result, result.route.cluster, place)
     operate(result, to.headers)
     host = authority(to.headers)
     if host and not result.route.WhichOneof("host_rewrite_specifier"):
@@ -184,6 +186,7 @@ def weigh(
             name=cluster_of(read, to.destination, rule.namespace, place.port)
         )
         weighted.weight.value = to.weight
+        offer_to(read, weighted, weighted.name, place)
         operate(weighted, to.headers)
         host = authority(to.headers)
         if host:
@@ -196,6 +199,13 @@ def cluster_of(read: Reader, destination: Destination, namespace: str, port: int
     hostname = full(destination.host, namespace)
     number = destination_port(read, destination, hostname, port)
     return names.outbound(number, hostname, destination.subset or "")
+
+
+def offer_to(read: Reader, route: Route | WeightedCluster.ClusterWeight, cluster: str, place: Place) -> None:
+    """Have a cluster of unknown protocol offer HTTP."""
+    called = names.ClusterName.parse(cluster)
+    if called is not None:
+        offer(read, route, place.client, called.hostname, called.port, called.subset)
 
 
 def destination_port(read: Reader, destination: Destination, hostname: str, port: int) -> int:

@@ -32,6 +32,8 @@ class Wishes:
     hold_application: bool = False
     readiness: dict[str, int] = field(default_factory=dict)
     ready_probe: bool = True
+    rewrite_probes: bool = True
+    mounted_certificates: bool = False
     volumes: dict[str, Any] = field(default_factory=dict)
     mounts: dict[str, Any] = field(default_factory=dict)
 
@@ -50,6 +52,8 @@ READINESS = {
     for key in ("initialDelaySeconds", "periodSeconds", "failureThreshold")
 }
 STATUS_PORT = f"status.{_SIDECAR}port"
+REWRITE = f"{_SIDECAR}rewriteAppHTTPProbers"
+CERTIFICATES = "security.istio.io/certificates"
 RESOURCES = {
     f"{_SIDECAR}proxyCPU": ("requests", "cpu"),
     f"{_SIDECAR}proxyMemory": ("requests", "memory"),
@@ -81,6 +85,8 @@ def read(annotations: Mapping[str, str], defaults: Mapping[str, Any]) -> Wishes:
             key: _value(annotations, name, whole, 0) for name, key in READINESS.items() if name in annotations
         },
         ready_probe=status_port != 0,
+        rewrite_probes=status_port != 0 and _value(annotations, REWRITE, truth, True),
+        mounted_certificates=_value(annotations, CERTIFICATES, way, False),
         volumes=_value(annotations, f"{_SIDECAR}userVolume", mapping, nothing),
         mounts=_value(annotations, f"{_SIDECAR}userVolumeMount", mapping, nothing),
     )
@@ -160,6 +166,22 @@ def whole(text: str) -> int:
     if not text.isdecimal():
         raise ValueError("not a whole number")
     return int(text)
+
+
+def truth(text: str) -> bool:
+    """`true` or `false`."""
+    if text.lower() not in {"true", "false"}:
+        raise ValueError("write true or false")
+    return text.lower() == "true"
+
+
+def way(text: str) -> bool:
+    """How certificates come: whether from a mounted Secret."""
+    if text not in {"sds", "secret"}:
+        raise ValueError(
+            "write secret (a mounted Secret istio.<account>) or sds (from Citadel, by the agent)"
+        )
+    return text == "secret"
 
 
 def mapping(text: str) -> dict[str, Any]:

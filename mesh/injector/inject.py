@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mesh.injector import annotations, template
+from mesh.injector import annotations, probes, template
 from mesh.injector.decide import STATUS, Decision, Question, decide
 from mesh.injector.settings import Settings
 
@@ -47,7 +47,10 @@ def add_sidecar(pod: dict[str, Any], settings: Settings, workload: tuple[str, st
     own = spec["containers"]
     init = template.init_container(settings, wishes)
     proxy = template.proxy_container(settings, wishes, *workload, beside=own)
-    volumes = template.volumes(wishes)
+    if wishes.rewrite_probes:
+        port = template.status_port(settings, wishes)
+        proxy["env"] += probes.variable(probes.rewrite([*own, *restarting(spec)], port))
+    volumes = template.volumes(wishes, spec.get("serviceAccountName") or "default")
     given |= {name: own[0].get("name", "") for name in DEFAULT_CONTAINER if name not in given}
     given[STATUS] = status(init, proxy, volumes)
     labels = grown(metadata, "labels", {})
@@ -57,6 +60,11 @@ def add_sidecar(pod: dict[str, Any], settings: Settings, workload: tuple[str, st
     own.insert(0 if wishes.hold_application else len(own), proxy)
     present = {volume["name"] for volume in grown(spec, "volumes", [])}
     spec["volumes"] += [volume for volume in volumes if volume["name"] not in present]
+
+
+def restarting(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Init containers that run beside the others, and so have probes."""
+    return [each for each in spec.get("initContainers") or () if each.get("restartPolicy") == "Always"]
 
 
 def grown(holder: dict[str, Any], key: str, empty: Any) -> Any:

@@ -80,9 +80,12 @@ async def follow(trust: Trust, root_cert: Path) -> None:
     """Trust what the mounted ConfigMap says, for ever."""
     while True:
         await asyncio.sleep(POLL)
-        roots = root_cert.read_text()
-        if roots != trust.current.root_cert:
-            trust.replace(TrustBundle(roots))
+        trust.replace(bundle_of(root_cert))
+
+
+def bundle_of(root_cert: Path) -> TrustBundle:
+    """What a mounted root makes trusted."""
+    return TrustBundle(root_cert.read_text())
 
 
 @asynccontextmanager

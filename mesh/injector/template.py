@@ -10,6 +10,7 @@ from mesh.injector.settings import Settings
 
 READY_PORT = 15021
 PROMETHEUS_PORT = 15090
+STATUS_PORT = 15020
 CAPABILITIES = ["NET_ADMIN", "NET_RAW"]
 
 TOKEN_FOLDER = "/var/run/secrets/tokens"
@@ -18,6 +19,10 @@ SOCKET_FOLDER = "/var/run/secrets/workload-spiffe-uds"
 AUDIENCE = "istio-ca"
 TOKEN_LIFETIME = 43200  # seconds, as Istio asks for
 ROOT_MAP = "istio-ca-root-cert"
+
+CERTIFICATES = "istio-certs"
+CERTIFICATE_MOUNTS = ({"name": CERTIFICATES, "mountPath": "/etc/certs", "readOnly": True},)
+"""The classic way: the Secret `istio.<account>`, which Citadel keeps."""
 
 TOKEN_VOLUME: dict[str, Any] = {
     "name": "istio-token",
@@ -109,6 +114,7 @@ def proxy_container(
             {"name": "istio-envoy", "mountPath": "/etc/istio/proxy"},
             {"name": "istio-data", "mountPath": "/var/lib/istio/data"},
             {"name": "istio-podinfo", "mountPath": "/etc/istio/pod"},
+            *(CERTIFICATE_MOUNTS if wishes.mounted_certificates else ()),
             *({"name": name, **mount} for name, mount in wishes.mounts.items()),
         ],
         **readiness(settings, wishes),
@@ -153,15 +159,22 @@ def resources(settings: Settings, wishes: Wishes) -> dict[str, Any]:
     }
 
 
-def volumes(wishes: Wishes) -> list[dict[str, Any]]:
+def volumes(wishes: Wishes, account: str = "default") -> list[dict[str, Any]]:
     """The volumes that a sidecar needs, and those that annotations add."""
-    return [*copy.deepcopy(VOLUMES), *({"name": name, **volume} for name, volume in wishes.volumes.items())]
+    certificates = [{"name": CERTIFICATES, "secret": {"secretName": f"istio.{account}"}}]
+    own = [*VOLUMES, *(certificates if wishes.mounted_certificates else ())]
+    return [*copy.deepcopy(own), *({"name": name, **volume} for name, volume in wishes.volumes.items())]
 
 
 def proxy_config(settings: Settings, wishes: Wishes) -> dict[str, Any]:
     """The Pod's ProxyConfig over the mesh's; of `proxyMetadata` each entry."""
     key, default, own = "proxyMetadata", settings.proxy_config, wishes.proxy_config
     return {**default, **own, key: {**default.get(key, {}), **own.get(key, {})}}
+
+
+def status_port(settings: Settings, wishes: Wishes) -> int:
+    """The agent's port."""
+    return int(proxy_config(settings, wishes).get("statusPort") or STATUS_PORT)
 
 
 def pod_ports(containers: Sequence[Mapping[str, Any]]) -> str:

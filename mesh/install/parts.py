@@ -36,9 +36,9 @@ READY: Obj = {
     "timeoutSeconds": 5,
     "failureThreshold": 30,
 }
-CONFIG = ("config", "/etc/istio/config", {"configMap": {"name": "istio"}})
-INJECT = ("inject", "/etc/istio/inject", {"configMap": {"name": "istio-sidecar-injector"}})
-TMP = ("tmp", "/tmp", {"emptyDir": {}})
+CONFIG: tuple[str, str, Obj] = ("config", "/etc/istio/config", {"configMap": {"name": "istio"}})
+INJECT: tuple[str, str, Obj] = ("inject", "/etc/istio/inject", {"configMap": {"name": "istio-sidecar-injector"}})
+TMP: tuple[str, str, Obj] = ("tmp", "/tmp", {"emptyDir": {}})
 PORTS = {"grpc-xds": 15012, "http-monitoring": 15014}
 ALL_PORTS = {**PORTS, "grpc-token": 8060, "grpc-mutual": 8061, "https-webhooks": 9443}
 

@@ -69,9 +69,7 @@ class Core:
 
     async def _publish(self, state: State) -> TrustBundle:
         await self._revoke()
-        return await self._publisher.publish(
-            state, self._revocations.serials(), self._revocations.live(self._clock())
-        )
+        return await self._publisher.publish(state, self._revocations)
 
     async def _revoke(self) -> None:
         """Read what is revoked, and complete what names only an identity."""

@@ -8,17 +8,17 @@ from cryptography.hazmat.primitives import serialization
 
 from mesh.citadel.authority import Authority, same_list
 from mesh.citadel.kube import Kube, Obj
+from mesh.citadel.revocations import Revocations
 from mesh.citadel.settings import CitadelSettings
 from mesh.citadel.state import State, annotation
-from mesh.model.trust import TrustBundle
+from mesh.model.trust import PROGRAMMED, TRUST_NAME, TrustBundle
 from mesh.pki.bundle import load_lists
 from mesh.pki.certificates import chain_pem
 from mesh.pki.clock import Clock
 from mesh.pki.trust import Trust
 
-NAME = "istio-trust"
-PROGRAMMED = "trust.istio.io/programmed"
-ROOTS, CRL = "root-cert.pem", "crl.pem"
+NAME = TRUST_NAME
+ROOTS, CRL, DENIED = "root-cert.pem", "crl.pem", "denied"
 
 log = structlog.get_logger(component="citadel")
 
@@ -34,12 +34,15 @@ class Publisher:
         self._path = f"/api/v1/namespaces/{settings.namespace}/configmaps"
         self._seen: Obj | None = None
 
-    async def publish(self, state: State, serials: Mapping[int, str], live: Collection[int]) -> TrustBundle:
-        """Bring istio-trust to this state: `serials` are all revoked ones, `live` those not yet expired."""
+    async def publish(self, state: State, revocations: Revocations) -> TrustBundle:
+        """Bring istio-trust to this state and to what is revoked."""
         self._seen = await self._kube.get(f"{self._path}/{NAME}")
         present = bundle_of(self._seen)
+        serials, live = revocations.serials(), revocations.live(self._clock())
         wanted = TrustBundle(
-            chain_pem(state.roots).decode(), self._lists(present, state.authorities, serials, set(live))
+            chain_pem(state.roots).decode(),
+            self._lists(present, state.authorities, serials, live),
+            tuple(sorted(revocations.denied)),
         )
         if wanted != present:
             self._seen = await self._write(wanted)
@@ -80,7 +83,7 @@ class Publisher:
         return authority.revocation_list(live, reasons, now=self._clock(), skew=self._settings.skew)
 
     async def _write(self, wanted: TrustBundle) -> Obj:
-        data = {ROOTS: wanted.root_cert, CRL: wanted.crl}
+        data = {ROOTS: wanted.root_cert, CRL: wanted.crl, DENIED: "\n".join(wanted.denied)}
         if self._seen is None:
             metadata = {"name": NAME, "labels": {"app.kubernetes.io/part-of": "istio"}}
             return await self._kube.create(
@@ -92,7 +95,8 @@ class Publisher:
 def bundle_of(config_map: Obj | None) -> TrustBundle:
     """The bundle that a ConfigMap holds; empty if there is none."""
     data = (config_map or {}).get("data") or {}
-    return TrustBundle(str(data.get(ROOTS, "")), str(data.get(CRL, "")))
+    denied = tuple(str(data.get(DENIED, "")).split())
+    return TrustBundle(str(data.get(ROOTS, "")), str(data.get(CRL, "")), denied)
 
 
 def _read(crl: str) -> Collection[x509.CertificateRevocationList]:

@@ -61,9 +61,10 @@ class RootMaps:
         async with self._room:
             try:
                 if self._maps.get(namespace, NAME) is not None:
-                    await self._kube.merge(f"{path}/{NAME}", {"data": {KEY: text}})
+                    made = await self._kube.merge(f"{path}/{NAME}", {"data": {KEY: text}})
                 else:
-                    await self._kube.create(path, _config_map(text))
+                    made = await self._kube.create(path, _config_map(text))
+                self._maps.put(made)
             except KubeError as error:
                 if await self._gone(namespace, error):
                     return

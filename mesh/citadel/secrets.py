@@ -172,16 +172,20 @@ class Secrets:
         data = await self._data(key, bundle)
         path = f"/api/v1/namespaces/{namespace}/secrets"
         present = self._secrets.get(namespace, PREFIX + account)
-        if present is None:
-            try:
-                await self._kube.create(path, self._secret(key, data))
-            except Conflict:  # one of another type has its name
-                await self._kube.delete(f"{path}/{PREFIX}{account}")
-                await self._kube.create(path, self._secret(key, data))
+        if present is not None:
+            made = await self._kube.merge(f"{path}/{PREFIX}{account}", {"data": encoded(data)})
         else:
-            await self._kube.merge(f"{path}/{PREFIX}{account}", {"data": encoded(data)})
+            made = await self._create(path, self._secret(key, data))
+        self._secrets.put(made)
         self._metrics.secrets.inc()
         log.info("Secret written", namespace=namespace, name=PREFIX + account, reason=problem)
+
+    async def _create(self, path: str, secret: Obj) -> Obj:
+        try:
+            return await self._kube.create(path, secret)
+        except Conflict:  # one of another type has its name
+            await self._kube.delete(f"{path}/{secret['metadata']['name']}")
+            return await self._kube.create(path, secret)
 
     async def _data(self, key: Key, bundle: TrustBundle) -> dict[str, bytes]:
         """The contents: a new key and certificate, unless only the root differs."""

@@ -38,6 +38,10 @@ class Watched:
         """One object, or None."""
         return self.objects.get((namespace, name))
 
+    def put(self, obj: Obj) -> None:
+        """Take an object that was just written for what is there, until the platform tells of it."""
+        self.objects[_key(obj)] = obj
+
     def _replace(self, objects: list[Obj]) -> None:
         before, self.objects = self.objects, {_key(obj): obj for obj in objects}
         self._changed(frozenset(before.keys() | self.objects.keys()))

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mesh.citadel.settings import SERVICES
 from mesh.cli import cert_data as data
 from mesh.cli.cert_revoke import restore, revoke
 from mesh.cli.cert_rotate import rotate_root
@@ -14,6 +15,7 @@ from mesh.cli.errors import CommandError
 from mesh.cli.options import ContextOption, KubeconfigOption, Output, OutputOption
 from mesh.cli.output import print_json, print_table
 from mesh.cli.platform import Platform
+from mesh.pki.certificates import serial_of
 from mesh.pki.spiffe import Identity
 
 app = typer.Typer(help="Certificates of the mesh: list, show, forecast, revoke, restore, rotate the root.")
@@ -157,12 +159,15 @@ def _expiring(platform: Platform, now: datetime) -> Iterator[dict[str, Any]]:
     if authority is not None and authority not in bundle.certificates:
         name = authority.subject.rfc4514_string()
         yield _row("authority", name, authority.not_valid_after_utc, "nobody: replace Secret cacerts")
+    held = set()
     for name, kind, certificate in data.credentials(platform):
+        held.add(serial_of(certificate))
         by = "Citadel" if kind.startswith("istio.io") else "nobody: replace the Secret"
         yield _row("Secret", name, certificate.not_valid_after_utc, by)
-    newest = {line.identity: line for line in data.Issued.read(platform).lines if line.ends > now}
-    for identity, line in newest.items():
-        yield _row("workload", identity, line.ends, "its agent")
+    lines = [line for line in data.Issued.read(platform).lines if line.ends > now and line.serial not in held]
+    for identity, line in {line.identity: line for line in lines}.items():
+        own = Identity.parse(identity).account in SERVICES
+        yield _row("workload", identity, line.ends, "itself" if own else "its agent")
 
 
 def _row(what: str, name: str, expires: datetime, by: str) -> dict[str, Any]:

@@ -15,14 +15,18 @@ PROGRAMMED = "trust.istio.io/programmed"
 
 @dataclass(frozen=True, slots=True)
 class TrustBundle:
-    """The ConfigMap istio-trust: root certificates, the one that issues now first, and revocation lists."""
+    """The ConfigMap istio-trust: root certificates, the one that issues now first, and revocation lists.
+
+    `denied` are the identities that get no certificate any more: nobody waits for their workloads.
+    """
 
     root_cert: str
     crl: str = ""
+    denied: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
-        """What names this very content: SHA-256, hexadecimal."""
+        """What names the roots and lists: SHA-256, hexadecimal."""
         return sha256(self.root_cert.encode() + b"\0" + self.crl.encode()).hexdigest()
 
 

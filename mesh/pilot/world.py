@@ -6,9 +6,11 @@ from typing import Any
 
 from mesh.model import ObjectKey
 from mesh.model.sources import Changes, ConfigSource, Registry
+from mesh.model.trust import TRUST_NAME
 from mesh.pilot.ads.view import Snapshot
 
 REGISTRY_KINDS = frozenset({"Service", "EndpointSlice", "Pod", "Node", "Namespace"})
+TRUST = ("ConfigMap", TRUST_NAME)
 
 Make = Callable[[Any, frozenset[ObjectKey], Changes], Snapshot]
 """Makes a snapshot from the one before (None at first) and what differs: configuration, registry."""
@@ -40,6 +42,7 @@ class World:
         self._kinds = config_kinds | further_kinds
         self._config_changes: frozenset[ObjectKey] = frozenset()
         self._registry_changes = Changes()
+        self._trust: ObjectKey | None = None
         registry.subscribe(self._registry_changed)
         config.subscribe(self._config_changed)
 
@@ -74,11 +77,21 @@ class World:
         return None if error is None else str(error)
 
     def expected(self) -> frozenset[str]:
-        """Proxies that run, by `name.namespace`: those of ready workloads."""
-        workloads = set(self.registry.workloads().values())
+        """Proxies that run, by `name.namespace`: those of ready workloads, unless they are denied entry."""
+        workloads, denied = set(self.registry.workloads().values()), self._denied()
         return frozenset(
-            f"{each.name}.{each.namespace}" for each in workloads if each.has_sidecar and each.ready
+            f"{each.name}.{each.namespace}"
+            for each in workloads
+            if each.has_sidecar
+            and each.ready
+            and f"/ns/{each.namespace}/sa/{each.service_account}" not in denied
         )
+
+    def _denied(self) -> frozenset[str]:
+        """The identities that get no certificate any more, without their trust domain."""
+        held = self.config.objects().get(self._trust) if self._trust else None
+        denied: tuple[str, ...] = held.spec.denied if held is not None else ()
+        return frozenset("/" + uri.split("/", 3)[-1] for uri in denied)
 
     def _source(self, key: ObjectKey) -> Registry | ConfigSource:
         return self.registry if key.kind in REGISTRY_KINDS else self.config
@@ -87,6 +100,7 @@ class World:
 
     def _config_changed(self, keys: frozenset[ObjectKey]) -> None:
         self._config_changes |= keys
+        self._trust = next((key for key in keys if (key.kind, key.name) == TRUST), self._trust)
         self.changed(keys)
 
     def _registry_changed(self, changes: Changes) -> None:

@@ -89,7 +89,8 @@ def parse(obj: Mapping[str, Any]) -> ConfigObject:
     problems: list[Problem] = []
     spec: TrustBundle | Credential
     if key.kind == "ConfigMap":
-        spec = TrustBundle(data.get("root-cert.pem") or "", data.get("crl.pem") or "")
+        denied = tuple(str(data.get("denied") or "").split())
+        spec = TrustBundle(data.get("root-cert.pem") or "", data.get("crl.pem") or "", denied)
         problems.extend(of_trust(key, spec))
     else:
         spec = credential(key, data if obj.get("type", "") in TYPES else {}, problems)

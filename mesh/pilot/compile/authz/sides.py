@@ -40,8 +40,8 @@ class Side(Generic[M]):
         return result
 
     def one_of(self, many: Sequence[M]) -> M:
-        """What holds if one of them does."""
-        return self._list(self.any_field, many)
+        """What holds if one of them does, which of none never happens."""
+        return self._list(self.any_field, many or [self.nothing()])
 
     def every(self, many: Sequence[M]) -> M:
         """What holds if all of them do, which none always do."""

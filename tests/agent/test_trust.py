@@ -10,28 +10,39 @@ from typing import Any
 
 import pytest
 
+from mesh.model.trust import PROGRAMMED
 from mesh.pilot.ads.programmed import has_trust
 from mesh.pki.certificates import serial_of
+from mesh.pki.trust import renewal_reason
 from tests.agent.inside import run
-from tests.agent.mtls import behind_tls, handshake, load, outcome
+from tests.agent.mtls import Load, behind_tls, handshake, load, outcome
 from tests.agent.running import ready, until
 from tests.agent.secured import FRONTEND, SYSTEM, secure_pilot, secured
 from tests.agent.test_proxy import application
 from tests.citadel import rig
-from tests.citadel.test_rotation import announce, roots, wish
+from tests.citadel.test_rotation import roots, wish
 from tests.pilot.ads.pilot import Pilot
 
 pytestmark = pytest.mark.behaviour("S3")
 
 
 @asynccontextmanager
-async def announcing(mesh: rig.Mesh, pilot: Pilot) -> AsyncIterator[None]:
-    """Do Pilot's part: say that a bundle is in force when the agent and Envoy have accepted it."""
+async def announcing(mesh: rig.Mesh, pilot: Pilot, calling: Load) -> AsyncIterator[None]:
+    """Do Pilot's part: say that a bundle is in force when agent, Envoy and the caller have followed it."""
+
+    async def step() -> None:
+        trust = mesh.citadel.trust
+        digest = trust.current.digest
+        await pilot.until(lambda: in_force(pilot), seconds=60)
+        if renewal_reason(calling.pair, trust.bundle):
+            calling.pair = await rig.certificate(mesh, FRONTEND)
+        if digest == trust.current.digest:
+            patch = {"metadata": {"annotations": {PROGRAMMED: digest}}}
+            await mesh.patch("configmaps", "istio-trust", patch)
 
     async def run() -> None:
         while True:
-            await pilot.until(lambda: in_force(pilot), seconds=60)
-            await announce(mesh)
+            await step()
             await asyncio.sleep(0.05)
 
     task = asyncio.create_task(run())
@@ -59,13 +70,11 @@ async def rotates(folder: Path) -> Any:
         await ready()
         (old,) = await roots(mesh)
         caller = await rig.certificate(mesh, FRONTEND)
-        async with load(caller, mesh.citadel.trust.roots()) as calling, announcing(mesh, pilot):
+        async with load(caller, mesh.citadel.trust.roots()) as calling, announcing(mesh, pilot, calling):
             mesh.citadel.trust.subscribe(lambda _: calling.trust(mesh.citadel.trust.roots()))
             begin = time.monotonic()
             await wish(mesh, "2026-01-01")
             await until(two_roots(mesh))
-            await until(issued_by_another(calling, old))
-            calling.pair = await rig.certificate(mesh, FRONTEND)
             await until(only_one(mesh, old))
             taken = time.monotonic() - begin
             before = calling.good
@@ -91,13 +100,6 @@ def only_one(mesh: rig.Mesh, old: str) -> Any:
     async def condition() -> bool:
         left = await roots(mesh)
         return len(left) == 1 and left[0] != old
-
-    return condition
-
-
-def issued_by_another(calling: Any, old: str) -> Any:
-    async def condition() -> bool:
-        return calling.issuer not in {"", old}
 
     return condition
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import weather as demo
-from e2e.security import nothing_crashes, tls_secret
+from e2e.security import nothing_crashes, one_request_each, tls_secret
 from pytest_mesh.authority import Authority
 from pytest_mesh.demo import Weather
 from pytest_mesh.mesh import Mesh
@@ -76,10 +76,22 @@ def outside_servers(weather: Weather) -> Iterator[Outside]:
 
 
 @pytest.fixture(scope="module")
-def echo(weather: Weather) -> Iterator[Pod]:
-    """A server in the mesh that says what arrived."""
-    with weather.mesh.applied(EXTRA / "echo.yaml"):
-        yield weather.mesh.pod("weather", app="echo")
+def echo_server(weather: Weather) -> Iterator[None]:
+    """A server in the mesh that says what arrived; sidecars make a connection to it for each request.
+
+    A changed policy holds for new connections at once, and for those of before when they have drained.
+    """
+    mesh = weather.mesh
+    with mesh.undoing():
+        mesh.apply(one_request_each("echo"))
+        mesh.apply(EXTRA / "echo.yaml")
+        yield
+
+
+@pytest.fixture
+def echo(weather: Weather, echo_server: None) -> Pod:
+    """Its Pod, as it is now."""
+    return weather.mesh.pod("weather", app="echo")
 
 
 @pytest.fixture

@@ -64,6 +64,16 @@ def authorize(name: str, action: str, *rules: Obj, app: str = "forecast", namesp
     return security("AuthorizationPolicy", name, namespace, **spec)
 
 
+def one_request_each(app: str, **policy: Any) -> Obj:
+    """A DestinationRule: no connection is used twice; for the demo's rules on forecast, use their subsets."""
+    pool = {"connectionPool": {"http": {"maxRequestsPerConnection": 1}}}
+    host = f"{app}.weather.svc.cluster.local"
+    spec: Obj = {"host": host, "trafficPolicy": {**pool, **policy}}
+    if app == "forecast":
+        spec["subsets"] = [{"name": v, "labels": {"version": v}} for v in ("v1", "v2")]
+    return networking("DestinationRule", app, **spec)
+
+
 def sources(**source: list[str]) -> Obj:
     """A rule on who calls: `sources(principals=[...])`."""
     return {"from": [{"source": source}]}

@@ -53,7 +53,7 @@ def strict(weather: Weather) -> None:
     ids=["http", "http by name", "tcp", "tcp by name", "exec"],
 )
 def test_a_pod_becomes_ready_under_strict(weather: Weather, probe: Obj) -> None:
-    weather.mesh.apply(deployment("probed", probe))
+    weather.mesh.apply(deployment("probed", probe), timeout=20)
     pod = weather.mesh.pod("weather", app="probed")
     (container,) = [each for each in pod.item["spec"]["containers"] if each["name"] == "echo"]
     if "exec" not in probe:

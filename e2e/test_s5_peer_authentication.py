@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from e2e.conftest import EXTRA, Outside
-from e2e.security import ALPN, identity, networking, peers, shake
+from e2e.security import ALPN, identity, one_request_each, peers, shake
 from pytest_mesh import all_ok, eventually
 from pytest_mesh.authority import Authority, Pair, identity_of
 from pytest_mesh.demo import Weather
@@ -79,7 +79,7 @@ def test_the_narrowest_policy_counts_and_sidecars_find_the_way(
         weather.mesh.apply(policy)
     assert takes_plain(plain, echo) == plain_text
     assert takes_mutual(plain, echo, pair) == mutual
-    headers = seen_by_echo(weather.client, keep_alive=False)
+    headers = seen_by_echo(weather.client)
     assert (CERTIFICATE in headers) == mutual, "a sidecar speaks mutual TLS wherever it is taken"
 
 
@@ -114,7 +114,7 @@ def test_the_certificate_that_a_sidecar_shows_is_its_workloads(
 
 def test_a_destination_rule_overrides_what_would_be_chosen(weather: Weather, echo: Pod) -> None:
     def rule(mode: str) -> Obj:
-        return networking("DestinationRule", "echo", host=HOST, trafficPolicy={"tls": {"mode": mode}})
+        return one_request_each("echo", tls={"mode": mode})
 
     weather.mesh.apply(rule("DISABLE"))
     assert CERTIFICATE not in seen_by_echo(weather.client)

@@ -4,6 +4,7 @@ Source: Istio's reference of networking.istio.io/v1 DestinationRule; every field
 """
 
 import math
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Literal
 
@@ -21,8 +22,10 @@ from mesh.api.base import (
     at_most_one,
     exactly_one,
 )
-from mesh.api.checks import check
+from mesh.api.checks import Fault, advise, check
+from mesh.api.networking.names import bad_export, bad_file, bad_label, bad_secret
 from mesh.api.networking.virtual_service import PortSelector
+from mesh.api.selector import WorkloadSelector, bad_labels
 
 LARGEST_TABLE = 5_000_011  # Envoy's limit for Maglev
 
@@ -165,6 +168,11 @@ class HTTPSettings(Model):
     use_client_protocol: bool | None = None
     max_concurrent_streams: Count | None = None
 
+    @check
+    def _protocol(self) -> Iterator[Fault]:
+        if self.use_client_protocol and self.h2_upgrade_policy == "UPGRADE":
+            yield Fault("useClientProtocol", "contradicts h2UpgradePolicy UPGRADE", "leave one out")
+
 
 class ConnectionPoolSettings(Model):
     """Limits of what is open at a time."""
@@ -186,6 +194,11 @@ class OutlierDetection(Model):
     max_ejection_percent: Percentage | None = None
     min_health_percent: Percentage | None = None
 
+    @advise
+    def _older(self) -> Iterator[Fault]:
+        if self.consecutive_errors is not None:
+            yield Fault("consecutiveErrors", "is the older name", "write consecutive5xxErrors")
+
 
 class ClientTLSSettings(Model):
     """TLS towards the destination."""
@@ -201,11 +214,31 @@ class ClientTLSSettings(Model):
     insecure_skip_verify: bool | None = None
 
     @check
-    def _content(self) -> None:
-        if self.mode == "MUTUAL" and not (
-            self.credential_name or (self.client_certificate and self.private_key)
+    def _content(self) -> Iterator[Fault]:
+        own = self.client_certificate and self.private_key
+        if self.mode == "MUTUAL" and not (self.credential_name or own):
+            yield Fault("", "mode MUTUAL needs clientCertificate and privateKey, or credentialName")
+        if self.mode == "ISTIO_MUTUAL" and (
+            self.credential_name or self.client_certificate or self.private_key
         ):
-            raise ValueError("mode MUTUAL needs clientCertificate and privateKey, or credentialName")
+            yield Fault("", "mode ISTIO_MUTUAL takes the proxy's own certificate", "name no other")
+        if self.credential_name and (self.client_certificate or self.private_key or self.ca_certificates):
+            yield Fault("credentialName", "stands beside names of files", "use one way")
+
+    @check
+    def _names(self) -> Iterator[Fault]:
+        yield from bad_secret(self.credential_name, "credentialName")
+        yield from bad_file(self.client_certificate, "clientCertificate")
+        yield from bad_file(self.private_key, "privateKey")
+        yield from bad_file(self.ca_certificates, "caCertificates")
+
+    @advise
+    def _unverified(self) -> Iterator[Fault]:
+        if self.mode in {"SIMPLE", "MUTUAL"} and not (self.ca_certificates or self.credential_name):
+            message = "the server's certificate is not verified"
+            if not self.insecure_skip_verify:
+                remedy = "set caCertificates or credentialName; insecureSkipVerify says that it is meant"
+                yield Fault("", message, remedy)
 
 
 class TunnelSettings(Model):
@@ -252,6 +285,15 @@ class TrafficPolicy(PolicyBase):
     proxy_protocol: ProxyProtocol | None = None
     retry_budget: RetryBudget | None = None
 
+    @check
+    def _ports(self) -> Iterator[Fault]:
+        numbers = [each.port.number if each.port else 0 for each in self.port_level_settings]
+        for index, number in enumerate(numbers):
+            if not number:
+                yield Fault(f"portLevelSettings[{index}].port", "is missing", "name the port: {number: ...}")
+            elif number in numbers[:index]:
+                yield Fault(f"portLevelSettings[{index}].port.number", f"{number} stands twice")
+
 
 class Subset(Model):
     """A named part of a service's instances, by labels."""
@@ -260,11 +302,10 @@ class Subset(Model):
     labels: dict[str, str] = {}
     traffic_policy: TrafficPolicy | None = None
 
-
-class WorkloadSelector(Model):
-    """Workloads by labels."""
-
-    match_labels: dict[str, str] = {}
+    @check
+    def _names(self) -> Iterator[Fault]:
+        yield from bad_label(self.name, "name")
+        yield from bad_labels(self.labels, "labels")
 
 
 class DestinationRule(Model):
@@ -277,10 +318,19 @@ class DestinationRule(Model):
     workload_selector: WorkloadSelector | None = None
 
     @check
-    def _content(self) -> None:
+    def _names(self) -> Iterator[Fault]:
+        yield from bad_export(self.export_to)
+
+    @check
+    def _subsets(self) -> Iterator[Fault]:
         names = [subset.name for subset in self.subsets]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(
-                f"subsets names {', '.join(twice)} more than once; a subset's name must be unique"
-            )
+            yield Fault("subsets", f"names {', '.join(twice)} more than once; a subset's name must be unique")
+
+    @advise
+    def _same_labels(self) -> Iterator[Fault]:
+        for index, subset in enumerate(self.subsets):
+            for other in self.subsets[:index]:
+                if subset.labels and subset.labels == other.labels:
+                    yield Fault(f"subsets[{index}]", f"has the labels of {other.name!r}", "leave one out")

@@ -10,6 +10,7 @@ from typing import Literal
 
 from mesh.api.base import Host, Model, Port
 from mesh.api.checks import Fault, advise, check
+from mesh.api.networking.names import bad_export
 from mesh.api.networking.workload import UNIX, WorkloadEntry, WorkloadSelector, is_ip
 from mesh.model import Protocol
 
@@ -50,6 +51,10 @@ class ServiceEntry(Model):
     workload_selector: WorkloadSelector | None = None
     export_to: tuple[str, ...] = ()
     subject_alt_names: tuple[str, ...] = ()
+
+    @check
+    def _names(self) -> Iterator[Fault]:
+        yield from bad_export(self.export_to)
 
     @check
     def _hosts(self) -> Iterator[Fault]:

@@ -3,6 +3,8 @@
 Source: Istio's reference of networking.istio.io/v1 VirtualService; every field is named as there.
 """
 
+import ipaddress
+from collections.abc import Iterator
 from typing import Literal
 
 from mesh.api.base import (
@@ -19,7 +21,10 @@ from mesh.api.base import (
     at_most_one,
     exactly_one,
 )
-from mesh.api.checks import check
+from mesh.api.checks import Fault, advise, check
+from mesh.api.networking.names import bad_export, bad_gateways
+from mesh.api.networking.reach import unreachable
+from mesh.api.selector import bad_labels
 
 MESH_GATEWAY = "mesh"
 TOTAL_WEIGHT = 2**32 - 1
@@ -73,6 +78,11 @@ class Destination(Model):
     subset: str | None = None
     port: PortSelector | None = None
 
+    @check
+    def _one_host(self) -> Iterator[Fault]:
+        if "*" in self.host:
+            yield Fault("host", f"{self.host!r} is a wildcard", "a destination is one service")
+
 
 class HeaderOperations(Model):
     """What happens to headers: set, add, remove, in this order of names."""
@@ -117,6 +127,11 @@ class HTTPMatchRequest(Model):
     gateways: tuple[str, ...] = ()
     ignore_uri_case: bool = False
     stat_prefix: str = ""
+
+    @check
+    def _names(self) -> Iterator[Fault]:
+        yield from bad_labels(self.source_labels, "sourceLabels")
+        yield from bad_gateways(self.gateways)
 
 
 class HTTPRouteDestination(Model):
@@ -204,6 +219,11 @@ class HTTPRetry(Model):
     backoff: Duration | None = None
 
     @check
+    def _per_try(self) -> Iterator[Fault]:
+        if self.per_try_timeout is not None and 0 < self.per_try_timeout < 0.001:
+            yield Fault("perTryTimeout", "is too short; it must be at least 1ms")
+
+    @check
     def _conditions(self) -> None:
         for word in filter(None, (part.strip() for part in self.retry_on.split(","))):
             if word not in RETRY_ON and not (word.isdecimal() and 100 <= int(word) < 600):
@@ -264,6 +284,16 @@ class CorsPolicy(Model):
     allow_credentials: bool | None = None
     unmatched_preflights: Literal["UNSPECIFIED", "FORWARD", "IGNORE"] | None = None
 
+    @check
+    def _one_form(self) -> Iterator[Fault]:
+        if self.allow_origin and self.allow_origins:
+            yield Fault("", "only one of allowOrigin, allowOrigins may be set")
+
+    @advise
+    def _older(self) -> Iterator[Fault]:
+        if self.allow_origin:
+            yield Fault("allowOrigin", "is the older form", "write allowOrigins: [{exact: ...}]")
+
 
 class Delegate(Model):
     """Another VirtualService that says the rest."""
@@ -293,17 +323,35 @@ class HTTPRoute(Model):
     headers: Headers | None = None
 
     @check
-    def _content(self) -> None:
+    def _one_kind(self) -> None:
         kinds = [name for name in ("route", "redirect", "direct_response", "delegate") if getattr(self, name)]
         if len(kinds) != 1:
             raise ValueError(
                 f"exactly one of route, redirect, directResponse, delegate must be set, not {kinds or 'none'}"
             )
+
+    @check
+    def _combinations(self) -> Iterator[Fault]:
         if self.redirect and self.rewrite:
-            raise ValueError("a redirect cannot be rewritten; leave out rewrite")
-        if self.mirror and self.mirrors:
-            raise ValueError("only one of mirror, mirrors may be set")
+            yield Fault("rewrite", "a redirect cannot be rewritten", "leave out rewrite")
+
+    @check
+    def _weights(self) -> None:
         check_weights([each.weight for each in self.route])
+
+    @check
+    def _mirrors(self) -> Iterator[Fault]:
+        if self.mirror and self.mirrors:
+            yield Fault("", "only one of mirror, mirrors may be set")
+        if self.mirror_percent is not None and self.mirror_percentage is not None:
+            yield Fault("", "only one of mirrorPercent, mirrorPercentage may be set")
+
+    @advise
+    def _retries(self) -> Iterator[Fault]:
+        tries = self.retries
+        if tries and self.timeout and tries.per_try_timeout and tries.per_try_timeout > self.timeout:
+            message = f"{tries.per_try_timeout:g}s is longer than timeout, so there is no second try"
+            yield Fault("retries.perTryTimeout", message, "make it shorter than timeout")
 
 
 class L4MatchAttributes(Model):
@@ -314,6 +362,17 @@ class L4MatchAttributes(Model):
     source_labels: dict[str, str] = {}
     gateways: tuple[str, ...] = ()
     source_namespace: str = ""
+
+    @check
+    def _names(self) -> Iterator[Fault]:
+        yield from bad_labels(self.source_labels, "sourceLabels")
+        yield from bad_gateways(self.gateways)
+        for index, each in enumerate(self.destination_subnets):
+            try:
+                ipaddress.ip_network(each, strict=False)
+            except ValueError:
+                remedy = "write an IP address or a range like 10.0.0.0/8"
+                yield Fault(f"destinationSubnets[{index}]", f"{each!r} is no range of addresses", remedy)
 
 
 class TLSMatchAttributes(L4MatchAttributes):
@@ -357,13 +416,61 @@ class VirtualService(Model):
     export_to: tuple[str, ...] = ()
 
     @check
-    def _content(self) -> None:
-        if len(set(self.hosts)) != len(self.hosts):
-            raise ValueError(f"hosts names one more than once: {sorted(self.hosts)}")
-        if not (self.http or self.tls or self.tcp):
-            raise ValueError("one of http, tls, tcp must have a route")
+    def _hosts(self) -> Iterator[Fault]:
+        for index, each in enumerate(self.hosts):
+            if each in self.hosts[:index]:
+                yield Fault(f"hosts[{index}]", f"{each!r} stands twice", "leave one out")
         if "*" in self.hosts and (not self.gateways or MESH_GATEWAY in self.gateways):
-            raise ValueError("host '*' is only for gateways; name them in gateways, without 'mesh'")
+            yield Fault("", "host '*' is only for gateways; name them in gateways, without 'mesh'")
+        if not self.hosts and self.gateways:
+            yield Fault("hosts", "is empty", "name at least one host")
+
+    @check
+    def _routes(self) -> Iterator[Fault]:
+        if not (self.http or self.tls or self.tcp):
+            yield Fault("", "one of http, tls, tcp must have a route")
+
+    @check
+    def _names(self) -> Iterator[Fault]:
+        yield from bad_export(self.export_to)
+        yield from bad_gateways(self.gateways)
+
+    @advise
+    def _sni(self) -> Iterator[Fault]:
+        for i, route in enumerate(self.tls):
+            for j, match in enumerate(route.match):
+                for k, name in enumerate(match.sni_hosts):
+                    if not any(within(name, each) for each in self.hosts):
+                        path = f"tls[{i}].match[{j}].sniHosts[{k}]"
+                        yield Fault(
+                            path,
+                            f"{name!r} is not among hosts, so others may take it",
+                            f"hosts are {', '.join(self.hosts)}",
+                        )
+
+    @advise
+    def _unreachable(self) -> Iterator[Fault]:
+        yield from unreachable(self.http)
+
+    @advise
+    def _other_gateways(self) -> Iterator[Fault]:
+        known = set(self.gateways or (MESH_GATEWAY,))
+        for i, route in enumerate(self.http):
+            for j, match in enumerate(route.match):
+                other = sorted(set(match.gateways) - known)
+                if other:
+                    path, remedy = f"http[{i}].match[{j}].gateways", "name it in spec.gateways as well"
+                    yield Fault(path, f"{other[0]!r} is not in spec.gateways, so it never matches", remedy)
+
+    @advise
+    def _nobody(self) -> Iterator[Fault]:
+        if not self.hosts and not self.gateways:
+            yield Fault("hosts", "is empty: only a route that delegates to it could use it", "name a host")
+
+
+def within(name: str, wider: str) -> bool:
+    """Whether a host, perhaps a wildcard, is covered by another."""
+    return wider in (name, "*") or (wider.startswith("*.") and name.endswith(wider[1:]))
 
 
 def check_weights(weights: list[int]) -> None:

@@ -18,6 +18,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import ListValue, Value
 
+from mesh.agent.bootstrap import LIMITS
 from tests.pilot.authz import certificates, tokens
 from tests.pilot.authz.calls import Call
 
@@ -60,6 +61,7 @@ def bootstrap(served: Iterable[Served], log: Path, clusters: Iterable[Any] = ())
             "listeners": [listener(each, log) for each in served],
             "clusters": list(clusters),
         },
+        "layered_runtime": {"layers": [{"name": "limits", "static_layer": LIMITS}]},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
     }  # fmt: skip
 

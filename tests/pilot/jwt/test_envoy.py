@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -217,3 +218,33 @@ def test_as_long_as_keys_are_unknown_no_token_is_good(ask: Ask) -> None:
 def test_a_preflight_passes(ask: Ask) -> None:
     asked = {"origin": "https://a.example", "access-control-request-method": "GET"}
     assert ask("plain", "nonsense", method="OPTIONS", headers=asked).status == 200
+
+
+def test_no_damaged_token_passes_or_ends_envoy(ask: Ask) -> None:
+    chance = Random(7)
+    for _ in range(300):
+        assert ask("plain", damaged(good(), chance)).status in (400, 401)
+    assert ask("plain", good()).status == 200
+
+
+def damaged(token: str, chance: Random) -> str:
+    """A token with a part that is changed, doubled, cut or nested."""
+    parts = token.split(".")
+    number, signs = chance.randrange(3), "Aa0-_=.!~" + chr(chance.randrange(33, 127))
+    part = parts[number]
+    # Not the first: Envoy passes over signs before a token. Not the last: they may stand for the same bytes.
+    at = chance.randrange(1, len(part) - 8)
+    other = chance.choice([sign for sign in signs if sign != part[at]])
+    match chance.randrange(5):
+        case 0:
+            parts[number] = part[:at] + other + part[at + 1 :]
+        case 1:
+            parts[number] = part[:at]
+        case 2:
+            del parts[number]
+        case 3:
+            parts[number] = part[:at] + other * chance.choice((1, 1000)) + part[at:]
+        case 4:
+            content = "[" * chance.choice((1, 3000)) + '{"iss":"https://id.example","exp":"x"}'
+            parts[chance.randrange(2)] = tokens.coded(content.encode())
+    return ".".join(parts)

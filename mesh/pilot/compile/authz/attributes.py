@@ -26,6 +26,7 @@ PAYLOAD = "payload"
 """Where the filter of tokens leaves the claims of a token that it has found good."""
 
 EXPERIMENTAL = "experimental."
+LONGEST_IDENTITY = 2048  # SPIFFE; a longer expression than one of that length would be refused by Envoy
 
 
 class Inexpressible(ValueError):
@@ -53,9 +54,13 @@ class Attribute(Generic[M]):
 
 def authenticated(matcher: Callable[[Asked], texts.StringMatcher]) -> Callable[[Asked], rbac_pb2.Principal]:
     """The identity in the caller's certificate."""
-    return lambda asked: Principal(
-        authenticated=rbac_pb2.Principal.Authenticated(principal_name=matcher(asked))
-    )
+
+    def match(asked: Asked) -> rbac_pb2.Principal:
+        if len(asked.value) > LONGEST_IDENTITY:
+            raise Inexpressible(f"{asked.value[:40]!r}... is longer than an identity can be")
+        return Principal(authenticated=rbac_pb2.Principal.Authenticated(principal_name=matcher(asked)))
+
+    return match
 
 
 def direct_address(asked: Asked) -> rbac_pb2.Principal:

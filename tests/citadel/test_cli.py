@@ -141,6 +141,33 @@ def test_revoke_returns_when_it_is_in_force_and_restore_takes_it_back(installed:
     loops.run(test())
 
 
+def test_a_workload_that_is_denied_is_not_waited_for_and_any_other_is(installed: Served) -> None:
+    async def test() -> None:
+        async with control_plane(installed) as it:
+            me = await it.account("default", "away")
+            pair = await certificate(it, me)
+            await it.on_api(sidecar(installed, "away-1", "away"))
+            serial = f"{pair.leaf.serial_number:x}"
+            said = await meshctl(installed, "revoke", serial, "--timeout", "4", code=4)
+            assert "still waiting for away-1.default to connect again" in said
+            said = await meshctl(installed, "revoke", "default/away", "--timeout", "20")
+            assert "no new certificate is issued" in said
+            await it.delete("pods", "away-1", "default")
+
+    loops.run(test())
+
+
+async def sidecar(served: Served, name: str, account: str) -> None:
+    """A ready Pod with a sidecar that never comes to Pilot."""
+    spec = {
+        "serviceAccountName": account,
+        "containers": [{"name": "main", "image": "i:1"}, {"name": "istio-proxy", "image": "i:1"}],
+    }
+    await served.api.create("pods", {"metadata": {"name": name}, "spec": spec}, "default")
+    status = {"podIP": "198.18.9.9", "phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    await served.api.patch("pods", name, "default", {"status": status}, subresource="status")
+
+
 def test_the_root_is_rotated_to_the_end_with_pilots_help(installed: Served) -> None:
     async def test() -> None:
         async with control_plane(installed) as it:

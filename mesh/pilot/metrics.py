@@ -23,6 +23,7 @@ class Metrics:
         self._further = tuple(further)
         self.registry = CollectorRegistry()
         self.connected = Gauge("pilot_xds", "Proxies connected", registry=self.registry)
+        self.agents = Gauge("pilot_xds_agents", "Agents of proxies connected", registry=self.registry)
         self.pushes = Counter(
             "pilot_xds_pushes", "Messages sent to proxies", ["type"], registry=self.registry
         )

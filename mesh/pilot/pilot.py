@@ -12,7 +12,7 @@ from aiohttp import web
 
 from mesh.model.sources import StatusSink
 from mesh.pilot.ads.door import Door
-from mesh.pilot.ads.programmed import Programmed
+from mesh.pilot.ads.programmed import Programmed, nobody
 from mesh.pilot.ads.pushes import GATHER, Pushes
 from mesh.pilot.ads.reports import Reports
 from mesh.pilot.ads.server import AdsServer
@@ -101,11 +101,10 @@ async def serving(
         tasks.append(_task(stack, pushes.run(), "pushes"))
         if status is not None:
             tasks.append(_task(stack, Reports(world, pushes, status).run(), "reports"))
-        if programmed is not None:
-            announcing = Programmed(world, pushes, trust_key(system_namespace), programmed)
-            tasks.append(_task(stack, announcing.run(), "programmed"))
+        announcing = Programmed(world, pushes, trust_key(system_namespace), programmed or nobody)
+        tasks.append(_task(stack, announcing.run(), "programmed"))
         agents = await stack.enter_async_context(Agents())
-        http = await _http(stack, Window(world, pushes, agents).app(), listen)
+        http = await _http(stack, Window(world, pushes, agents, announcing).app(), listen)
         pilot = Pilot(world, sessions, pushes, 0, http, tasks)
         pilot.xds = await _listening(stack, AdsServer(sessions), f"{LOOPBACK}:{listen.xds}")
         if identity is not None and trust is not None:

@@ -81,21 +81,30 @@ class Guest:
     def confirm(self) -> None:
         """Check that the caller is still to be let in; raises `Unknown` with the reason.
 
-        Cheap for as long as trust has not changed and the certificate has not expired.
+        Cheap as long as trust has not changed; if only more was revoked, signatures are not checked again.
         """
-        trust = self._door.trust
-        if self._good_under is trust.bundle and self._door.clock() <= self.ends:
+        bundle, alive = self._door.trust.bundle, self._door.clock() <= self.ends
+        if alive and self._good_under is bundle:
             return
-        problem = (
-            self._door.check.problem(self._chain) if trust.current.root_cert else "nothing is trusted yet"
-        )
+        verified = alive and self._good_under is not None and self._good_under.roots == bundle.roots
+        problem = self._revoked(bundle) if verified else self._problem()
         if problem:
             raise Unknown(f"{self.identity} is refused: {problem}")
+        self._good_under = bundle
+
+    def _revoked(self, bundle: Bundle) -> str | None:
+        reasons = (bundle.revocations.reason(each) for each in self._chain)
+        return next((f"the certificate with {reason}" for reason in reasons if reason), None)
+
+    def _problem(self) -> str | None:
+        if not self._door.trust.current.root_cert:
+            return "no root is known yet"
         domains = self._door.domains()
         if self.identity.trust_domain not in domains:
-            domain, known = self.identity.trust_domain, " and ".join(domains)
-            raise Unknown(f"{self.identity} is of trust domain {domain}; this mesh has {known}")
-        self._good_under = trust.bundle
+            return (
+                f"it is of trust domain {self.identity.trust_domain}; this mesh has {' and '.join(domains)}"
+            )
+        return self._door.check.problem(self._chain)
 
     def admit(self, proxy: Proxy) -> None:
         """Check that the proxy is who it says; raises `Forbidden`, which names both sides."""

@@ -36,7 +36,9 @@ class Notice:
             self._waiters.add(waiter)
             try:
                 left = max(0.0, deadline - loop.time())
-                await asyncio.wait_for(waiter, left if every is None else min(left, every))
+                # Not `asyncio.wait_for`: before Python 3.12 it swallows a cancellation that meets a result.
+                async with asyncio.timeout(left if every is None else min(left, every)):
+                    await waiter
             except TimeoutError:
                 if loop.time() >= deadline:
                     return condition()

@@ -26,6 +26,10 @@ RETRY = 1.0
 log = structlog.get_logger(component="trust")
 
 
+async def nobody(digest: str) -> None:
+    """Tell nobody."""
+
+
 class Programmed:
     """Calls `announce` with the digest of each trust bundle, once everybody has it.
 
@@ -33,18 +37,23 @@ class Programmed:
     """
 
     def __init__(
-        self, world: World, pushes: Pushes, key: ObjectKey, announce: Callable[[str], Awaitable[None]]
+        self,
+        world: World,
+        pushes: Pushes,
+        key: ObjectKey,
+        announce: Callable[[str], Awaitable[None]] = nobody,
     ) -> None:
         self._world = world
         self._pushes = pushes
         self._key = key
         self._announce = announce
-        self._announced = ""
+        self.announced = ""
+        """The digest that was announced last."""
         self._left: list[Session] = []
         self._left_of = ""
 
     def __repr__(self) -> str:
-        return f"<Programmed up to {self._announced[:12]}>"
+        return f"<Programmed up to {self.announced[:12]}>"
 
     async def run(self) -> None:
         """Announce for ever."""
@@ -58,7 +67,7 @@ class Programmed:
                 await asyncio.sleep(RETRY)
                 continue
             log.info("trust is in force everywhere", digest=digest[:12])
-            self._announced = digest
+            self.announced = digest
 
     def digest(self) -> str:
         """Names the newest bundle; empty as long as there is none."""
@@ -68,7 +77,7 @@ class Programmed:
     def due(self) -> bool:
         """Whether everybody has the newest bundle and nobody has been told."""
         digest = self.digest()
-        if digest in ("", self._announced) or self._pushes.done < self._pushes.asked:
+        if digest in ("", self.announced) or self._pushes.done < self._pushes.asked:
             return False
         if digest != self._left_of:
             self._left, self._left_of = list(self._pushes.sessions), digest

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import structlog
+
 from mesh.model import ObjectKey
 from mesh.model.sources import StatusSink
 from mesh.pilot.ads.pushes import Pushes
@@ -24,6 +26,8 @@ PATIENCE = 5.0
 
 ERRORS, LENGTH = 5, 500
 """Refusals that are reported of one object, and characters of each."""
+
+log = structlog.get_logger(component="ads")
 
 Keys = frozenset[ObjectKey]
 Report = tuple[str, int, int, tuple[str, ...]]
@@ -60,8 +64,16 @@ class Reports:
                 until = loop.time() + PATIENCE
                 await notice.wait_for(lambda: self._pushes.done >= self._pushes.asked, deadline=until)
                 seen = notice.count
-                self.round()
+                self._guarded()
             await asyncio.sleep(self._period)
+
+    def _guarded(self) -> None:
+        """A round; a fault in it is logged and costs people a status, not the mesh its Pilot."""
+        try:
+            self.round()
+        except Exception:
+            self._pushes.sessions.metrics.internal_errors.inc()
+            log.exception("cannot report")
 
     def round(self) -> None:
         """Report every object of which something differs."""

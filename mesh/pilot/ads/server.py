@@ -24,10 +24,17 @@ from mesh.pilot.ads.stream import Stream
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 
+LONGEST = 64 * 2**20
+"""Bytes of a client's message; one that comes back lists all that it has."""
+
+STREAMS = 100
+"""Streams of one connection at a time. A proxy needs one."""
+
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.so_reuseport", 0),  # a port that is taken is an error, not shared in silence
     ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_receive_message_length", LONGEST),
+    ("grpc.max_concurrent_streams", STREAMS),
     ("grpc.keepalive_time_ms", 30_000),  # notices a proxy that is gone without a word
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),

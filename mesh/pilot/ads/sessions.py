@@ -45,15 +45,15 @@ class Sessions:
             hold_limit=self._hold_limit,
         )
         self._sessions[id(session)] = session
-        self.metrics.connected.set(len(self))
+        self._count(session, 1)
         self.notice.give()
         return session
 
     def close(self, session: Session) -> None:
         """End a session whose stream is over."""
         session.close()
-        self._sessions.pop(id(session), None)
-        self.metrics.connected.set(len(self))
+        if self._sessions.pop(id(session), None) is not None:
+            self._count(session, -1)
         log.info("disconnected", **describe(session))
         self.notice.give()
 
@@ -71,6 +71,9 @@ class Sessions:
             self.metrics.internal_errors.inc()
             log.exception("compiling failed", snapshot=snapshot.version, **describe(session))
             return 0
+
+    def _count(self, session: Session, more: int) -> None:
+        (self.metrics.agents if session.is_agent else self.metrics.connected).inc(more)
 
     def _observe(self, delivery: Delivery) -> None:
         kind = short(delivery.type_url)

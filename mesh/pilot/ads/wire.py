@@ -129,6 +129,9 @@ def _proxy_of(message: Any) -> Proxy | None:
     place = Locality(node.locality.region, node.locality.zone, node.locality.sub_zone)
     if str(place) and not metadata.get("LOCALITY"):
         metadata["LOCALITY"] = "/".join((place.region, place.zone, place.subzone))
+    for name, kind in (("LABELS", dict), ("STATUS_PORT", (int, float))):
+        if name in metadata and not isinstance(metadata[name], kind):
+            raise BadMessage(f"node {node.id!r}: its metadata has {name} {metadata[name]!r}")
     try:
         return Proxy.parse(node.id, metadata)
     except ValueError as error:

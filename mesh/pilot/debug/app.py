@@ -9,6 +9,7 @@ import structlog
 from aiohttp import web
 
 from mesh.model import Proxy
+from mesh.pilot.ads.programmed import Programmed
 from mesh.pilot.ads.pushes import Pushes
 from mesh.pilot.ads.session import Session
 from mesh.pilot.debug.agents import Agents
@@ -33,7 +34,8 @@ class BadRequest(Exception):
 class Window:
     """The handlers of the interface, on one Pilot."""
 
-    def __init__(self, world: World, pushes: Pushes, agents: Agents) -> None:
+    def __init__(self, world: World, pushes: Pushes, agents: Agents, programmed: Programmed) -> None:
+        self.programmed = programmed
         self.world = world
         self.pushes = pushes
         self.sessions = pushes.sessions
@@ -59,6 +61,7 @@ class Window:
             "statistics": self.statistics,
             "deliveries": self.deliveries,
             "agents": self.agents,
+            "trust": self.trust,
         }
 
     async def metrics(self, request: web.Request) -> web.Response:
@@ -82,6 +85,12 @@ class Window:
         """The proxies' agents that are connected, in the form of the proxies."""
         agents = (session for session in self.sessions if session.is_agent)
         return _json([proxy_status(session) for session in sorted(agents, key=lambda each: each.id)])
+
+    async def trust(self, request: web.Request) -> web.Response:
+        """The trust bundle: the newest, the last that was in force everywhere, and who lacks the newest."""
+        newest, announced = self.programmed.digest(), self.programmed.announced
+        missing = [] if newest == announced else list(self.programmed.missing())
+        return _json({"digest": newest, "programmed": announced, "missing": missing})
 
     async def history(self, request: web.Request) -> web.Response:
         """The last pushes, the oldest first."""

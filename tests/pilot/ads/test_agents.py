@@ -144,6 +144,7 @@ async def test_agents_are_no_proxies_to_people_but_to_the_barrier() -> None:
         heard = await agent.hears()
         assert await w.get("/debug/syncz") == []
         assert await w.get("/debug/deliveries") == {}
+        assert await w.get("/debug/trust") == {"digest": "", "programmed": "", "missing": []}
         [status] = await w.get("/debug/agents")
         assert (status["proxy"], status["types"]["SDS"]["status"]) == ("frontend.weather (agent)", "STALE")
         verdict = await w.in_force(seconds=0.2)

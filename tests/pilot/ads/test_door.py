@@ -106,7 +106,7 @@ async def test_another_trust_domain_is_refused_though_the_root_is_ours() -> None
         await client.asks()
         code, words = await client.refusal()
         assert code == "UNAUTHENTICATED"
-        assert "is of trust domain other.example; this mesh has cluster.local" in words
+        assert "it is of trust domain other.example; this mesh has cluster.local" in words
 
 
 @pytest.mark.parametrize("uris", [(), ("https://example.com",), (FRONTEND.uri, ELSEWHERE.uri)])

@@ -30,12 +30,12 @@ OPEN = {
     15017: "tls",
 }
 LISTENING = """
-import socket
+LOOPBACK = "0100007F", "0000000000000000FFFF00000100007F", "0" * 24 + "01000000"
 for name in ("/proc/net/tcp", "/proc/net/tcp6"):
     for line in open(name).readlines()[1:]:
         local, _, state = line.split()[1:4]
         address, port = local.split(":")
-        if state == "0A" and address not in ("0100007F", "0" * 24 + "01000000"):
+        if state == "0A" and address not in LOOPBACK:
             print(int(port, 16))
 """
 

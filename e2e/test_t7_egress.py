@@ -135,7 +135,9 @@ def egress(outside: Outside, **tls: Any) -> list[Obj]:
     item = entry("STATIC", HTTP, port, addresses=["240.240.1.1"], endpoints=[
         {"address": outside.pod.address, "ports": {"http": 8080, "http-tls": 8443}},
     ])  # fmt: skip
-    policy = {"portLevelSettings": [{"port": {"number": 443}, "tls": {"sni": OUTSIDE, **tls}}]}
+    pool = {"http": {"maxRequestsPerConnection": 1}}
+    settings = {"port": {"number": 443}, "connectionPool": pool, "tls": {"sni": OUTSIDE, **tls}}
+    policy = {"portLevelSettings": [settings]}
     selector = {"istio": "egressgateway"}
     return [
         item,

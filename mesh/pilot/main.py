@@ -144,9 +144,10 @@ async def from_files(
 ) -> "AsyncIterator[Pilot]":
     """Pilot without a platform."""
     from mesh.pilot.assembly import assembled, with_settings
+    from mesh.registry.entries import with_entries
 
     registry, config = files(options)
-    compiler, world = assembled(registry, config, settings)
+    compiler, world = assembled(with_entries(registry, config), config, settings)
     async with with_settings(world, compiler, settings, listen) as pilot:
         yield pilot
 

@@ -24,6 +24,7 @@ from mesh.pilot.trust import follow, trust_key
 from mesh.pki.holder import Holder
 from mesh.pki.trust import Trust
 from mesh.platform.annotate import annotate
+from mesh.registry.entries import with_entries
 from mesh.registry.kubernetes import KubernetesRegistry
 
 
@@ -64,9 +65,8 @@ async def on_platform(
         mesh = settings.current
         return tuple(dict.fromkeys((mesh.trust_domain, *mesh.trust_domain_aliases, *domains)))
 
-    compiler, world = assembled(
-        KubernetesRegistry(client), every, settings, further_kinds=KINDS | JWKS_KINDS
-    )
+    registry = with_entries(KubernetesRegistry(client), every)
+    compiler, world = assembled(registry, every, settings, further_kinds=KINDS | JWKS_KINDS)
     async with with_settings(
         world, compiler, settings, listen,
         identity=identity, trust=trust, domains=let_in, status=status, programmed=programmed,

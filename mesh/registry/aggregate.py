@@ -1,12 +1,61 @@
-"""Several registries as one. Where two know the same host, the services' instances are put together."""
+"""Several registries as one. Where two know the same host, the services' instances are put together.
+
+What is handed out are views: looking up a key costs as much as there are registries, not services.
+"""
 
 import asyncio
-from collections import ChainMap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Generic, TypeVar
 
 from mesh.model import Instance, ObjectKey, Service, Workload
 from mesh.model.sources import Changes, Registry
 from mesh.registry.table import InstanceKey
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class First(Mapping[K, V], Generic[K, V]):
+    """Several mappings as one; of equal keys the first mapping's value counts."""
+
+    def __init__(self, parts: Sequence[Mapping[K, V]]) -> None:
+        self._parts = parts
+
+    def __getitem__(self, key: K) -> V:
+        for part in self._parts:
+            if key in part:
+                return part[key]
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(dict.fromkeys(key for part in self._parts for key in part))
+
+    def __len__(self) -> int:
+        return len({key for part in self._parts for key in part})
+
+
+class Joined(Mapping[InstanceKey, tuple[Instance, ...]]):
+    """Instances of several registries; those of equal keys are put together, each address and port once."""
+
+    def __init__(self, parts: Sequence[Mapping[InstanceKey, tuple[Instance, ...]]]) -> None:
+        self._parts = parts
+
+    def __getitem__(self, key: InstanceKey) -> tuple[Instance, ...]:
+        found = [part[key] for part in self._parts if key in part]
+        if not found:
+            raise KeyError(key)
+        if len(found) == 1:
+            return found[0]
+        every: dict[tuple[str, int], Instance] = {}
+        for each in (instance for some in found for instance in some):
+            every.setdefault((each.address, each.port), each)
+        return tuple(every.values())
+
+    def __iter__(self) -> Iterator[InstanceKey]:
+        return iter(dict.fromkeys(key for part in self._parts for key in part))
+
+    def __len__(self) -> int:
+        return len({key for part in self._parts for key in part})
 
 
 class AggregateRegistry:
@@ -27,19 +76,15 @@ class AggregateRegistry:
 
     def services(self) -> Mapping[str, Service]:
         """All services by host name."""
-        return ChainMap(*(dict(registry.services()) for registry in self._registries))
+        return First([registry.services() for registry in self._registries])
 
     def instances(self) -> Mapping[InstanceKey, tuple[Instance, ...]]:
         """Instances of all registries by host name and service port."""
-        merged: dict[InstanceKey, tuple[Instance, ...]] = {}
-        for registry in self._registries:
-            for key, found in registry.instances().items():
-                merged[key] = merged[key] + found if key in merged else found
-        return merged
+        return Joined([registry.instances() for registry in self._registries])
 
     def workloads(self) -> Mapping[str, Workload]:
         """Workloads by address."""
-        return ChainMap(*(dict(registry.workloads()) for registry in self._registries))
+        return First([registry.workloads() for registry in self._registries])
 
     def seen(self, key: ObjectKey) -> str | None:
         """The version of an object as the first registry that knows it has seen it."""

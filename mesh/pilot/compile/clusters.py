@@ -8,13 +8,14 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import address_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 
-from mesh.model import ObjectKey, Port, Protocol, ProxyKind, Resolution, Service
+from mesh.model import Instance, ObjectKey, Port, Protocol, ProxyKind, Resolution, Service
 from mesh.pilot.compile import metadata, names, transport
 from mesh.pilot.compile.balancing import balance
 from mesh.pilot.compile.destination import Destination, locality_setting, merged
 from mesh.pilot.compile.limits import eject, limit
 from mesh.pilot.compile.messages import from_pilot, resource, seconds, socket_address, wire
 from mesh.pilot.compile.parts import parted
+from mesh.pilot.compile.peers import takes_mtls
 from mesh.pilot.compile.protocols import speak
 from mesh.pilot.reader import Reader
 from mesh.pilot.scope import Client, Inbound, Scope, origins
@@ -116,22 +117,37 @@ def locate(read: Reader, cluster: cluster_pb2.Cluster, service: Service, port: P
         cluster.eds_cluster_config.service_name = cluster.name
         cluster.eds_cluster_config.eds_config.CopyFrom(from_pilot())
     elif cluster.type in (Cluster.STRICT_DNS, Cluster.LOGICAL_DNS):
-        hosts = [(each.address, each.port) for each in read.instances(service.hostname, port.number)]
-        cluster.load_assignment.CopyFrom(fixed(cluster.name, hosts or [(service.hostname, port.number)]))
+        cluster.load_assignment.CopyFrom(fixed(read, cluster, service, port))
         cluster.dns_lookup_family = Cluster.V4_ONLY
-        cluster.respect_dns_ttl = True
 
 
-def fixed(name: str, hosts: list[tuple[str, int]]) -> endpoint_pb2.ClusterLoadAssignment:
-    """Hosts that a cluster brings itself."""
-    endpoints = [
-        endpoint_components_pb2.LbEndpoint(
-            endpoint=endpoint_components_pb2.Endpoint(address=socket_address(host, port))
+def fixed(
+    read: Reader, cluster: cluster_pb2.Cluster, service: Service, port: Port
+) -> endpoint_pb2.ClusterLoadAssignment:
+    """Hosts that Envoy looks up: those that the service names, else its own."""
+    every = [each for each in read.instances(service.hostname, port.number) if each.healthy]
+    if cluster.type == Cluster.LOGICAL_DNS:
+        del every[1:]
+    endpoints = [looked_up(each, secure=takes_mtls(read, each, service.namespace)) for each in every]
+    itself = Instance(service.hostname, port.number, service.hostname, port.number)
+    localities = [
+        endpoint_components_pb2.LocalityLbEndpoints(
+            lb_endpoints=endpoints or [looked_up(itself, secure=False)]
         )
-        for host, port in hosts
     ]
-    localities = [endpoint_components_pb2.LocalityLbEndpoints(lb_endpoints=endpoints)]
-    return endpoint_pb2.ClusterLoadAssignment(cluster_name=name, endpoints=localities)
+    return endpoint_pb2.ClusterLoadAssignment(cluster_name=cluster.name, endpoints=localities)
+
+
+def looked_up(instance: Instance, *, secure: bool) -> endpoint_components_pb2.LbEndpoint:
+    """A host that Envoy looks up."""
+    result = endpoint_components_pb2.LbEndpoint(
+        endpoint=endpoint_components_pb2.Endpoint(address=socket_address(instance.address, instance.port))
+    )
+    if instance.weight != 1:
+        result.load_balancing_weight.value = instance.weight
+    if secure:
+        transport.mark_endpoint(result.metadata)
+    return result
 
 
 # Inbound

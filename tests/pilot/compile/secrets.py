@@ -5,6 +5,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+
 from pytest_mesh.authority import Authority, Pair
 
 MESH = Authority.new("the mesh's root")

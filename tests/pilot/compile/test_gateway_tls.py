@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_mesh.authority import Authority, Pair
 
 from mesh.model.trust import Credential, TrustBundle
 from mesh.pilot.problems import problems
 from mesh.pilot.types import LDS
+from pytest_mesh.authority import Authority, Pair
 from tests.pilot.compile.envoys import running
 from tests.pilot.compile.secrets import CLIENT, MESH, of_mesh, pair, revocations, trust
 from tests.pilot.compile.test_envoy import bootstrap
@@ -116,7 +116,8 @@ def test_callers_are_verified(mode: str, required: bool) -> None:
 def test_files_versions_and_ciphers() -> None:
     tls = (
         "mode: MUTUAL, serverCertificate: /a.pem, privateKey: /a.key, caCertificates: /ca.pem, "
-        "minProtocolVersion: TLSV1_3, maxProtocolVersion: TLSV1_3, cipherSuites: [ECDHE-ECDSA-AES128-GCM-SHA256]"
+        "minProtocolVersion: TLSV1_3, maxProtocolVersion: TLSV1_3, "
+        "cipherSuites: [ECDHE-ECDSA-AES128-GCM-SHA256]"
     )
     common = chains(world(server("a.example", tls)))[0]["transport_socket"]["typed_config"]
     contains(

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import requests
-from pytest_mesh.authority import DAY, HOUR, Authority, Pair
 
 from mesh.model import Labels
+from pytest_mesh.authority import DAY, HOUR, Authority, Pair
 from tests.pilot.compile.envoys import inbound, running
 from tests.pilot.compile.secrets import CLIENT, MESH, SERVER, of_mesh, revocations
 from tests.pilot.compile.test_envoy import bootstrap
@@ -90,13 +90,15 @@ def context(folder: Path, certificate: Pair | None, *alpn: str) -> ssl.SSLContex
 
 def get(port: int, tls: ssl.SSLContext | None = None, *, name: str = "forecast") -> bytes:
     """The answer to a request; OSError or nothing if the connection is refused."""
-    with socket.create_connection(("127.0.0.1", port), 10) as plain:
-        with tls.wrap_socket(plain, server_hostname=name) if tls else plain as connection:
-            connection.sendall(b"GET /x HTTP/1.1\r\nHost: forecast\r\nConnection: close\r\n\r\n")
-            answer = b""
-            while part := connection.recv(65536):
-                answer += part
-            return answer
+    with (
+        socket.create_connection(("127.0.0.1", port), 10) as plain,
+        tls.wrap_socket(plain, server_hostname=name) if tls else plain as connection,
+    ):
+        connection.sendall(b"GET /x HTTP/1.1\r\nHost: forecast\r\nConnection: close\r\n\r\n")
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+        return answer
 
 
 def answered(port: int, tls: ssl.SSLContext | None = None) -> bool:

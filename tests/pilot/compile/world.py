@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from envoy.config.cluster.v3 import cluster_pb2
@@ -21,6 +21,8 @@ from mesh.model.trust import TRUST_NAME, Credential, TrustBundle
 from mesh.pilot.compile import Compiler
 from mesh.pilot.snapshot import Snapshot
 from mesh.pilot.types import CDS, EDS, LDS, RDS, Resource
+from mesh.registry.aggregate import AggregateRegistry
+from mesh.registry.entries import EntryRegistry
 from mesh.registry.static import StaticService, instances, service, workload
 from mesh.registry.table import Table
 
@@ -66,7 +68,10 @@ class World:
         self._changes = Changes()
         self._keys: set[ObjectKey] = set()
         self._texts: dict[ObjectKey, ConfigObject] = {}
+        self.entries = EntryRegistry(cast(Any, self.store), cast(Any, self.table))
+        self.registry = AggregateRegistry([cast(Any, self.table), self.entries])
         self.store.subscribe(self._keys.update)
+        self.entries.subscribe(self._registry_changed)
         self.services(services)
         self.rules(rules)
 
@@ -79,7 +84,12 @@ class World:
             self._changes |= self.table.put_service(host, service(host, given))
             self._changes |= self.table.put_instances(host, instances(host, given, runs))
             for address, one in runs.items():
-                self._changes |= self.table.put_workload(address, one)
+                runs_here = self.table.put_workload(address, one)
+                self._changes |= runs_here
+                self.table.tell(runs_here)
+
+    def _registry_changed(self, changes: Changes) -> None:
+        self._changes |= changes
 
     def put(self, one: Service) -> None:
         """Set a service as it is; its instances stay."""
@@ -128,7 +138,7 @@ class World:
         changes, self._changes = self._changes, Changes()
         keys = frozenset(self._keys)
         self._keys.clear()
-        self._snapshot = Snapshot.build(self._snapshot, self.table, self, self.mesh, changes, keys)
+        self._snapshot = Snapshot.build(self._snapshot, self.registry, self, self.mesh, changes, keys)
         return self._snapshot
 
     # What a proxy gets

@@ -5,13 +5,14 @@ HTTP ports share one listener a port, whichever services are behind it; TCP serv
 service of unknown protocol has its own, which looks at the first bytes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from envoy.config.core.v3 import base_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 
 from mesh.model import Port, Protocol, Resolution, Service
-from mesh.pilot.compile import metadata, names
+from mesh.pilot.compile import metadata, names, trust
 from mesh.pilot.compile.listeners import http, tcp
 from mesh.pilot.compile.listeners.shared import (
     finished,
@@ -47,14 +48,18 @@ def port_listeners(
     own ports are left out: Envoy refuses two listeners of one address.
     """
     found: dict[str, Resource] = {}
+    by_address: dict[str, list[str]] = {}
     shared = [hostname for hostname in hostnames if is_shared(read, hostname, port)]
     if shared:
         sniff = any(protocol_of(read, hostname, port) is Protocol.AUTO for hostname in shared)
         each = read.ask(http_listener, port, sniff)
         found[each.name] = each
     for hostname in hostnames:
-        for each in read.ask(own_listeners, client, hostname, port):
-            found.setdefault(each.name, each)
+        for address in read.ask(own_addresses, hostname, port):
+            by_address.setdefault(address, []).append(hostname)
+    for address, some in by_address.items():
+        each = read.ask(own_listener, client, address, port, tuple(some))
+        found.setdefault(each.name, each)
     if port in names.OWN_PORTS:
         found.pop(names.listener(names.WILDCARD_ADDRESS, port), None)
     return found
@@ -78,14 +83,12 @@ def is_shared(read: Reader, hostname: str, port: int) -> bool:
 
 def virtual_outbound(read: Reader) -> Resource:
     """The listener with the socket: what has no listener of its own passes through, or is refused."""
-    known = read.mesh.outbound_traffic_policy.mode == "REGISTRY_ONLY"
-    fallback = names.BLACK_HOLE if known else names.PASSTHROUGH
     loop = FilterChain(
         name="virtualOutbound-blackhole",
         filter_chain_match=port_match(names.OUTBOUND_PORT),
         filters=[tcp.to(read.mesh, names.BLACK_HOLE)],
     )
-    rest = FilterChain(name="virtualOutbound-catchall-tcp", filters=[tcp.to(read.mesh, fallback)])
+    rest = FilterChain(name="virtualOutbound-catchall-tcp", filters=[tcp.to(read.mesh, fallback(read))])
     listener = Listener(
         name=names.VIRTUAL_OUTBOUND,
         address=socket_address(names.WILDCARD_ADDRESS, names.OUTBOUND_PORT),
@@ -94,6 +97,12 @@ def virtual_outbound(read: Reader) -> Resource:
         traffic_direction=OUTBOUND,
     )
     return finished(listener)
+
+
+def fallback(read: Reader) -> str:
+    """The cluster for what nobody knows: on to where it was going, or nowhere."""
+    known = read.mesh.outbound_traffic_policy.mode == "REGISTRY_ONLY"
+    return names.BLACK_HOLE if known else names.PASSTHROUGH
 
 
 def port_match(port: int) -> listener_components_pb2.FilterChainMatch:
@@ -108,7 +117,7 @@ def http_listener(read: Reader, port: int, sniff: bool) -> Resource:
     chain = FilterChain(filters=[http.outbound(read.mesh, names.WILDCARD_ADDRESS, port, str(port))])
     listener = empty(names.WILDCARD_ADDRESS, port)
     if sniff:
-        rest = FilterChain(filters=[tcp.to(read.mesh, names.PASSTHROUGH)])
+        rest = FilterChain(filters=[tcp.to(read.mesh, fallback(read))])
         sniffing(read, listener, chain, [rest])
     else:
         listener.filter_chains.append(chain)
@@ -127,32 +136,81 @@ def sniffing(
     patience(listener, read.mesh)
 
 
-# Of one service
+# Of services that are not HTTP
 
 
-def own_listeners(read: Reader, client: Client, hostname: str, port: int) -> tuple[Resource, ...]:
-    """The listeners that a service port has for itself."""
+def own_addresses(read: Reader, hostname: str, port: int) -> tuple[str, ...]:
+    """Where callers connect to for a service port that is not served by the common HTTP listener."""
     service = read.service(hostname)
     found = service.port(port) if service else None
-    if service is None or found is None or found.protocol is Protocol.UDP or found.protocol.is_http:
+    if service is None or found is None or found.protocol is Protocol.UDP or is_shared(read, hostname, port):
         return ()
-    if found.protocol is Protocol.AUTO:
-        return tuple(sniffed(read, client, service, found, address) for address in service.addresses)
-    ways = read.ask(tcp_ways_of, client, hostname, port)
-    return tuple(
-        tcp_listener(read, service, address, port, ways) for address in own_addresses(read, service, found)
-    )
+    return tuple(dict.fromkeys(_own_addresses(read, service, found)))
 
 
-def own_addresses(read: Reader, service: Service, port: Port) -> Iterator[str]:
-    """Where callers connect to: the service's addresses, those of its instances, or any."""
+def _own_addresses(read: Reader, service: Service, port: Port) -> Iterator[str]:
+    """The service's addresses, those of its instances, or any; ranges are told apart within any."""
     if service.addresses:
-        yield from service.addresses
-    elif service.resolution is Resolution.PASSTHROUGH:
+        yield from (names.WILDCARD_ADDRESS if "/" in each else each for each in service.addresses)
+    elif service.resolution is Resolution.PASSTHROUGH and of_platform(service):
         instances = read.instances(service.hostname, port.number)
         yield from sorted({each.address for each in instances if each.port == port.number})
     else:
         yield names.WILDCARD_ADDRESS
+
+
+def of_platform(service: Service) -> bool:
+    """Whether it is a Service, whose instances are known, and not a ServiceEntry."""
+    return service.origin is None or service.origin.kind == "Service"
+
+
+def own_listener(
+    read: Reader, client: Client, address: str, port: int, hostnames: tuple[str, ...]
+) -> Resource:
+    """The listener of an address that one or more services have for themselves."""
+    service = read.service(hostnames[0])
+    found = service.port(port) if service else None
+    if service and found and found.protocol is Protocol.AUTO:
+        return sniffed(read, client, service, found, address)
+    ways = list(claimed(ways_at(read, client, address, port, hostnames)))
+    if not any(each.everything for each in ways):
+        ways.append(tcp.Way(((fallback(read), 1),)))
+    services = [each for hostname in hostnames if (each := read.service(hostname)) is not None]
+    return tcp_listener(read, services, address, port, ways)
+
+
+def ways_at(
+    read: Reader, client: Client, address: str, port: int, hostnames: tuple[str, ...]
+) -> Iterator[tcp.Way]:
+    """The ways of services that share an address, those with conditions first."""
+    every = [each for name in hostnames for each in narrowed(read, client, address, port, name, hostnames)]
+    yield from sorted(every, key=lambda way: way.everything)
+
+
+def narrowed(
+    read: Reader, client: Client, address: str, port: int, hostname: str, hostnames: tuple[str, ...]
+) -> Iterator[tcp.Way]:
+    """The ways of one service, told from those of others at its address: by the name that callers of TLS ask
+    for, or by the service's ranges of addresses.
+    """
+    service = read.service(hostname)
+    found = service.port(port) if service else None
+    any_address = address == names.WILDCARD_ADDRESS
+    ranges = tuple(each for each in service.addresses if "/" in each) if service and any_address else ()
+    by_name = found is not None and found.protocol.is_tls and (len(hostnames) > 1 or any_address)
+    for way in read.ask(tcp_ways_of, client, hostname, port):
+        wanted = (hostname,) if by_name and not way.server_names else way.server_names
+        yield replace(way, server_names=wanted, subnets=way.subnets or ranges)
+
+
+def claimed(ways: Iterable[tcp.Way]) -> Iterator[tcp.Way]:
+    """The first way of each condition: Envoy refuses two chains of filters with the same."""
+    seen: set[tuple[str, str]] = set()
+    for way in ways:
+        wanted = {(net, name) for net in way.subnets or ("",) for name in way.server_names or ("",)}
+        if way.clusters and not wanted & seen:
+            seen |= wanted
+            yield way
 
 
 def tcp_ways_of(read: Reader, client: Client, hostname: str, port: int) -> tuple[tcp.Way, ...]:
@@ -171,17 +229,26 @@ def tcp_ways_of(read: Reader, client: Client, hostname: str, port: int) -> tuple
 
 
 def tcp_listener(
-    read: Reader, service: Service, address: str, port: int, ways: tuple[tcp.Way, ...]
+    read: Reader, services: list[Service], address: str, port: int, ways: Iterable[tcp.Way]
 ) -> Resource:
-    """The listener of a TCP service's address."""
+    """The listener of an address that TCP services have."""
+    ways = tuple(ways)
     listener = empty(address, port)
-    listener.filter_chains.extend(tcp.chain(read.mesh, way) for way in ways)
+    listener.filter_chains.extend(secured(read, tcp.chain(read.mesh, way)) for way in ways)
     if any(way.server_names for way in ways):
         listener.listener_filters.append(tls_inspector())
         patience(listener, read.mesh)
-    listener.metadata.CopyFrom(metadata.of_service(service))
+    listener.metadata.CopyFrom(metadata.of(services=services) or base_pb2.Metadata())
     sources = (key for way in ways for key in way.origins)
-    return finished(listener, origins=(*origins(read, service.hostname), *sources))
+    return finished(listener, origins=(*origins(read, *(each.hostname for each in services)), *sources))
+
+
+def secured(read: Reader, chain: listener_components_pb2.FilterChain) -> listener_components_pb2.FilterChain:
+    """The chain with the mark of what has been revoked: connections last as long as both ends like, so they
+    have to be made again for the other's certificate to be looked at anew.
+    """
+    trust.mark(chain.metadata, read)
+    return chain
 
 
 def sniffed(read: Reader, client: Client, service: Service, port: Port, address: str) -> Resource:

@@ -56,9 +56,10 @@ def service_host(read: Reader, client: Client, hostname: str, port: int) -> Host
         return None
     content, sources = read.ask(service_content, client, hostname, port)
     known = names_in(hostname, client.namespace)
-    if service.resolution is Resolution.PASSTHROUGH and not is_wildcard(hostname):
+    if service.resolution is Resolution.PASSTHROUGH and not (service.mesh_external or is_wildcard(hostname)):
         known = (*known, *(f"*.{each}" for each in known))
-    return Host(f"{hostname}:{port}", (*known, *service.addresses), content, sources)
+    addresses = (each for each in service.addresses if "/" not in each)
+    return Host(f"{hostname}:{port}", (*known, *addresses), content, sources)
 
 
 def service_content(

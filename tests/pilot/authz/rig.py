@@ -125,7 +125,7 @@ def tcp_filters(served: Served) -> list[Any]:
 def http_manager(served: Served) -> dict[str, Any]:
     route = {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "ok"}}}
     return named(
-        "http",
+        "envoy.filters.network.http_connection_manager",
         "filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix="inbound",
         use_remote_address=False,
@@ -197,6 +197,14 @@ def envoy(served: Iterable[Served], folder: Path, clusters: Iterable[Any] = ()) 
         process.wait()
 
 
+def asked(folder: Path, path: str) -> str:
+    """What Envoy's admin interface answers."""
+    host, _, port = (folder / "admin").read_text().rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=DEADLINE) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+        return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+
+
 def ready(process: subprocess.Popen[bytes], admin: Path, log: Path) -> None:
     """Wait until Envoy serves all listeners."""
     end = time.monotonic() + DEADLINE
@@ -204,11 +212,8 @@ def ready(process: subprocess.Popen[bytes], admin: Path, log: Path) -> None:
         assert process.poll() is None, f"Envoy ended:\n{log.read_text()[-4000:]}"
         assert time.monotonic() < end, f"Envoy is not ready:\n{log.read_text()[-4000:]}"
         with suppress(OSError, ValueError):
-            host, _, port = admin.read_text().rpartition(":")
-            with socket.create_connection((host, int(port)), timeout=1) as connection:
-                connection.sendall(b"GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-                if b"LIVE" in b"".join(iter(lambda: connection.recv(4096), b"")):
-                    return
+            if "LIVE" in asked(admin.parent, "/ready"):
+                return
         time.sleep(0.02)
 
 

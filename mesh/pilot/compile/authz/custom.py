@@ -15,7 +15,8 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 
 from mesh.api.meshconfig import ExtensionProvider
 from mesh.model import ConfigObject, Service
-from mesh.pilot.compile.authz import external, names, rbac
+from mesh.model import authorization as names
+from mesh.pilot.compile.authz import external, rbac
 from mesh.pilot.compile.messages import packed
 from mesh.pilot.reader import Reader
 

@@ -22,8 +22,9 @@ from mesh.api.meshconfig import (
 )
 from mesh.api.meshconfig import ExtensionProvider
 from mesh.model import Service
+from mesh.model import authorization as names
 from mesh.pilot.compile import names as cluster_names
-from mesh.pilot.compile.authz import names, texts
+from mesh.pilot.compile.authz import texts
 from mesh.pilot.compile.messages import seconds
 from mesh.pilot.hosts import full
 from mesh.pilot.reader import Reader

@@ -10,7 +10,8 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as tcp_rbac_pb2
 
 from mesh.model import ConfigObject
-from mesh.pilot.compile.authz import names, rules
+from mesh.model import authorization as names
+from mesh.pilot.compile.authz import rules
 from mesh.pilot.compile.authz.rules import Setting
 from mesh.pilot.compile.messages import packed
 

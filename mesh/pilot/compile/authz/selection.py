@@ -5,7 +5,7 @@ everywhere; a selector or targetRefs narrow it to workloads.
 """
 
 from mesh.model import ConfigObject, Labels, ObjectKey
-from mesh.pilot.compile.authz.names import KIND
+from mesh.model.authorization import KIND
 from mesh.pilot.reader import Reader
 from mesh.pilot.selection import applying
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from mesh.model import ObjectKey
+from mesh.model.config import ObjectKey
 
 KIND = "AuthorizationPolicy"
 CUSTOM_PREFIX = "istio-ext-authz-"

@@ -9,7 +9,9 @@ client does not have yet, or has no longer (make before break):
 3. clusters and endpoints that are gone, once listeners and routes are accepted. A client that refused a
    listener or route keeps the clusters which its last good one may use.
 
-Secrets wait for nothing and nothing of the above waits for them: what needs one warms until it comes.
+Secrets wait for nothing and nothing of the above waits for them: what needs one warms until it comes. They go
+first: with a new revocation list come listeners and clusters whose connections are made again, and those must
+meet that list.
 
 The machine has no clock. Its shell calls `release` when something has been held for too long.
 """
@@ -21,7 +23,7 @@ from mesh.pilot.ads.owed import Owed
 from mesh.pilot.ads.watch import FULL_STATE, Watch
 from mesh.pilot.types import CDS, EDS, LDS, RDS, SDS, Resource
 
-ORDER = (CDS, EDS, SDS, LDS, RDS)
+ORDER = (SDS, CDS, EDS, LDS, RDS)
 USERS = (LDS, RDS)  # what names clusters
 
 

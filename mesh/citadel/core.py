@@ -57,6 +57,11 @@ class Core:
         """The authority that issues now."""
         return self._keeper.state.issuing
 
+    @property
+    def phase(self) -> str:
+        """Where a rotation stands (see `State.phase`)."""
+        return self._keeper.state.phase
+
     async def step(self) -> None:
         """Put everything right that can be now; raises `KubeError` if the platform does not answer."""
         async with self._one:

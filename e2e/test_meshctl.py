@@ -33,10 +33,14 @@ def meshctl(weather: Weather) -> Meshctl:
 
 
 @pytest.mark.behaviour("H2")
-def test_status_shows_components_and_pods_in_sync(weather: Weather, meshctl: Meshctl) -> None:
+def test_status_shows_components_and_pods_in_sync(
+    weather: Weather, meshctl: Meshctl, pytestconfig: pytest.Config
+) -> None:
     shown = json.loads(meshctl("status", "-o", "json").stdout)
     names = {component["name"] for component in shown["components"]}
-    assert names == {"istio-pilot", "istio-sidecar-injector", "istio-ingressgateway"}
+    classic = pytestconfig.getoption("--mesh-profile") == "classic"
+    parts = {"istio-citadel", "istio-galley", "istio-sidecar-injector"} if classic else set()
+    assert names == {"istio-pilot", "istio-ingressgateway", "istio-egressgateway", *parts}
     pods = {pod["name"]: pod["proxy"] for pod in shown["pods"]}
     assert pods[weather.client.pod.name] == "SYNCED"
 

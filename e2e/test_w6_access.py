@@ -45,6 +45,7 @@ def forecast(weather: Weather) -> Pod:
 def test_every_call_is_encrypted_without_a_line_of_configuration(weather: Weather) -> None:
     pod = weather.pod("forecast", "v1")
     weather.mesh.apply(weather.rule("all-v1"))
+    weather.mesh.apply(one_request_each("forecast"))
     before, failed = pod.proxy.stat(HANDSHAKES), pod.proxy.stats(FAILED)
     weather.client.get(weather.forecast, count=5, keep_alive=False).check(all_ok())
     assert pod.proxy.stat(HANDSHAKES) > before

@@ -45,7 +45,8 @@ def test_every_proxy_has_all_types_in_sync_over_one_stream(weather: Weather) -> 
     weather.mesh.settle()
     for name, proxy in weather.mesh.pilot.proxies().items():
         states = {short: state["status"] for short, state in proxy["types"].items() if short in TYPES}
-        assert states == dict.fromkeys(TYPES, "SYNCED"), name
+        wanted = set(TYPES) - ({"RDS"} if "egressgateway" in name else set())  # it has no routes yet
+        assert states == dict.fromkeys(wanted, "SYNCED"), name
     assert weather.client.pod.proxy.stat("cluster.xds-grpc.upstream_rq_active") == 1
 
 

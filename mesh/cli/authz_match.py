@@ -58,7 +58,8 @@ def failing(policy: Json, request: Request) -> list[Json]:
     found: list[Json] = []
     for side in SIDES:
         missed = [lacking(one, request) for one in policy.get(side, ())]
-        found.extend(min(missed, key=len) if missed else ())
+        nearest: list[Json] = min(missed, key=len) if missed else []
+        found.extend(nearest)
     return found
 
 

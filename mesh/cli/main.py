@@ -19,6 +19,7 @@ VERBS = {
     "status": "mesh.cli.status:status",
     "proxy-status": "mesh.cli.proxy_status:proxy_status",
     "proxy-config": "mesh.cli.proxy_config:app",
+    "authz": "mesh.cli.authz:app",
     "cert": "mesh.cli.cert:app",
     "wait": "mesh.cli.wait:wait",
     "kube-inject": "mesh.cli.kube_inject:kube_inject",

@@ -23,7 +23,7 @@ from tests.pilot.ads.secrets import pair_secret, root_secret, secured, tls_clust
 from tests.pilot.ads.secure import Secure, secure
 from tests.pilot.ads.sources import key
 from tests.pilot.ads.traffic import call, server
-from tests.pilot.ads.whole import Whole, proxy, whole
+from tests.pilot.ads.whole import proxy, whole
 from tests.pilot.ads.world import world
 
 pytestmark = pytest.mark.behaviour("S3")
@@ -50,6 +50,7 @@ async def test_envoy_comes_up_over_mutual_tls_with_secrets(sotw: bool) -> None:
         )  # fmt: skip
         async with secure(content, authority=authority) as s, connected(s, sotw=sotw) as e:
             session = await s.pilot.settled()
+            await live(e)
             assert session.identity == FRONTEND.uri
             assert set(session.machine.watches[SDS].accepted) == {NAME, ROOTCA}
             assert await e.stat("cluster_manager.warming_clusters") == 0
@@ -67,6 +68,7 @@ async def test_a_new_root_is_in_force_when_the_barrier_says_so(sotw: bool) -> No
         base = tls_cluster("a"), endpoints("a", port), listener("l", "r"), routes("r", "a")
         async with whole(*base) as w, proxy(w.pilot.xds, sotw=sotw) as e:
             assert (await w.apply("trust", root_secret(old)))["state"] == "in-force"
+            await live(e)
             url = await listening(e)
             assert (await call(url)).startswith("503")
             assert await e.stat("cluster.a.ssl.fail_verify_error") > 0
@@ -79,6 +81,7 @@ async def test_a_missing_secret_holds_nothing_up_and_is_used_once_it_is_there() 
     async with server("one") as port:
         base = cluster("a"), endpoints("a", port), routes("r", "a")
         async with whole(*base) as w, proxy(w.pilot.xds) as e:
+            await live(e)
             verdict = await w.apply("tls", tls_listener("l", "r", NAME), listener("other", "r"))
             assert verdict["state"] == "in-force", verdict
             assert await e.stat("listener_manager.total_listeners_warming") == 0
@@ -98,7 +101,7 @@ async def test_a_secret_that_envoy_refuses_is_a_nack_and_the_good_one_stays(sotw
     async with server("one") as port:
         base = cluster("a"), endpoints("a", port), tls_listener("l", "r", NAME), routes("r", "a")
         async with whole(*base, pair_secret(NAME, pair)) as w, proxy(w.pilot.xds, sotw=sotw) as e:
-            await in_force(w)
+            await live(e)
             broken = pair_secret(NAME, pair, key=key_pem(new_key()))
             broken = Resource(broken.name, SDS, broken.version, broken.payload, origins=(key("bad"),))
             verdict = await w.apply("bad", broken)
@@ -117,6 +120,7 @@ async def test_a_listener_and_its_secret_come_and_go_many_times() -> None:
         whole(cluster("a"), endpoints("a", port), routes("r", "a"), listener("k", "r")) as w,
         proxy(w.pilot.xds) as e,
     ):
+        await live(e)
         for turn in range(10):
             pair, name = authority.certify(names=("localhost",)), f"{NAME}{turn % 3}"
             applied = await w.apply("tls", tls_listener("l", "r", name), pair_secret(name, pair))
@@ -126,11 +130,13 @@ async def test_a_listener_and_its_secret_come_and_go_many_times() -> None:
             assert (await w.in_force("tls", deleted=True))["state"] == "in-force"
 
 
-async def in_force(w: Whole) -> None:
-    async def held() -> bool:
-        return bool(len(w.pilot.sessions)) and (await w.in_force())["state"] == "in-force"
+async def live(e: Envoy) -> None:
+    """Envoy has its first configuration and serves it."""
 
-    await eventually(held)
+    async def ready() -> bool:
+        return (await e.get("/ready")).startswith("LIVE")
+
+    await eventually(ready)
 
 
 async def listening(e: Envoy) -> str:

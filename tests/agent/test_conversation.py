@@ -81,6 +81,18 @@ def test_accepted_is_what_envoy_accepted_last(sotw: bool) -> None:
     assert conversation.refused == {}
 
 
+def test_a_late_word_about_an_older_answer_counts_no_more() -> None:
+    stored = shelf()
+    conversation, first = opened(stored, DEFAULT)
+    stored.put_pair(AUTHORITY.pair())
+    second = conversation.due()
+    assert second is not None
+    ack(conversation, second)
+    ack(conversation, first, "too old")
+    assert conversation.settled(DEFAULT, version(stored))
+    assert (conversation.refused, conversation.acked) == ({}, {DEFAULT: version(stored)})
+
+
 @pytest.mark.parametrize("sotw", [False, True])
 def test_a_refusal_is_kept_until_something_else_is_sent(sotw: bool) -> None:
     stored = shelf()

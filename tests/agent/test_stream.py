@@ -127,6 +127,22 @@ def test_a_refused_certificate_is_replaced_and_the_stream_made_again(tmp_path: P
     loops.run(test())
 
 
+def test_a_newer_bundle_takes_the_place_of_one_that_is_not_in_force_yet(tmp_path: Path) -> None:
+    old, new = Authority("old"), Authority("new")
+
+    async def test() -> None:
+        async with secure(world(root_secret(old)), authority=old) as s, agent(tmp_path, s.port, old) as it:
+            await s.pilot.until(lambda: settled(s))
+            s.pilot.change(root_secret(new, old))  # the signer goes on with the old root
+            await until(lambda: it.certificates.statistics.signed > 2, "renewed in vain")
+            assert not settled(s)
+            s.pilot.change(root_secret(old, new))
+            await s.pilot.until(lambda: settled(s))
+            assert not [each for each in asyncio.all_tasks() if "TrustStream._answer" in repr(each)]
+
+    loops.run(test())
+
+
 def test_a_renewal_that_the_streams_end_interrupted_is_made_up_for(tmp_path: Path) -> None:
     old, new = Authority("old"), Authority("new")
 

@@ -8,7 +8,7 @@ what somebody will have meant. `faults` and `advice` run them over a whole tree 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -38,21 +38,21 @@ def advise(method: Method) -> Method:
     return method
 
 
-def faults(message: BaseModel, path: str) -> Iterator[Fault]:
-    """What is wrong in a tree of messages, each with its whole path."""
-    yield from found(message, path, CHECK)
+def faults(message: BaseModel, path: str, *, whole: bool = True) -> Iterator[Fault]:
+    """What is wrong in a tree of messages, each with its path; `whole` unless it was made by `partial`."""
+    yield from found(message, path, CHECK, whole=whole)
 
 
 def advice(message: BaseModel, path: str) -> Iterator[Fault]:
     """What is doubtful in a tree of messages, each with its whole path."""
-    yield from found(message, path, ADVICE)
+    yield from found(message, path, ADVICE, whole=True)
 
 
-def found(message: BaseModel, path: str, mark: str) -> Iterator[Fault]:
+def found(message: BaseModel, path: str, mark: str, *, whole: bool) -> Iterator[Fault]:
     """What the marked methods of all messages of a tree tell."""
     for place, each in walk(message, path):
         for method in marked(type(each), mark):
-            for fault in told(method, each):
+            for fault in told(method, each, whole=whole):
                 yield Fault(joined(place, fault.path), fault.message, fault.remedy)
 
 
@@ -64,20 +64,17 @@ def marked(cls: type[BaseModel], mark: str) -> tuple[Callable[[Any], Iterable[Fa
     return tuple(method for method in methods if getattr(method, mark, False) is True)
 
 
-def told(method: Callable[[Any], Iterable[Fault] | None], message: BaseModel) -> Iterator[Fault]:
+def told(
+    method: Callable[[Any], Iterable[Fault] | None], message: BaseModel, *, whole: bool
+) -> Iterator[Fault]:
     """What one method tells; nothing where it needs a field that is broken, which is told already."""
     try:
         yield from method(message) or ()
     except ValueError as error:
         yield Fault("", str(error))
-    except AttributeError:
-        if complete(message):
+    except (AttributeError, TypeError):  # something is not there, or a key is of another type
+        if whole:
             raise
-
-
-def complete(message: BaseModel) -> bool:
-    """Whether a message and those in it have all their fields."""
-    return all(type(each).model_fields.keys() <= vars(each).keys() for _, each in walk(message, ""))
 
 
 def joined(path: str, further: str) -> str:
@@ -134,15 +131,27 @@ def good(cls: type[BaseModel], name: str, value: Any) -> Any:
     try:
         return adapter(cls, name).validate_python(value)
     except ValidationError:
-        inner = next(models_in(cls.model_fields[name].annotation), None)
-        return part(inner, value) if inner else None
+        annotation = cls.model_fields[name].annotation
+        inner = next(models_in(annotation), None)
+        return part(inner, value, set(shapes(annotation))) if inner else None
 
 
-def part(cls: type[BaseModel], value: Any) -> Any:
+def part(cls: type[BaseModel], value: Any, held_in: set[type]) -> Any:
     """The good part of a message, of a list of them, or of a mapping to them."""
-    if isinstance(value, list | tuple):
+    if isinstance(value, Mapping) and dict in held_in:
+        return {key: partial(cls, each) for key, each in value.items() if isinstance(each, Mapping)}
+    if isinstance(value, list | tuple) and tuple in held_in:
         return tuple(partial(cls, each) for each in value if isinstance(each, Mapping))
-    return partial(cls, value) if isinstance(value, Mapping) else None
+    return partial(cls, value) if isinstance(value, Mapping) and not held_in else None
+
+
+def shapes(annotation: Any) -> Iterator[type]:
+    """In what an annotation holds its messages: `tuple`, `dict`, or nothing."""
+    if get_origin(annotation) in (tuple, dict):
+        yield get_origin(annotation)
+    else:
+        for argument in get_args(annotation):
+            yield from shapes(argument)
 
 
 @cache

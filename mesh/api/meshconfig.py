@@ -121,9 +121,11 @@ def advice_of(text: str) -> list[Problem]:
 def plain(text: str) -> Mapping[str, Any]:
     """The text's fields; `ConfigError` unless it is a mapping in YAML."""
     try:
-        found = yaml.safe_load(text) or {}
+        found = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError([Problem(KEY, "data.mesh", f"not YAML: {error}")]) from None
+    if found is None:
+        return {}
     if not isinstance(found, dict):
         raise ConfigError([Problem(KEY, "data.mesh", f"is {str(found)[:40]!r}", "write a mapping of fields")])
     return {str(name): value for name, value in found.items()}

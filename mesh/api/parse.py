@@ -104,7 +104,10 @@ def checked(
     """A message of an object; `ConfigError` with all that is wrong in schema and content."""
     made, details = read(model, value)
     problems = [problem(detail, model, key, path, origin) for detail in details]
-    problems += [Problem(key, each.path, each.message, each.remedy, origin) for each in faults(made, path)]
+    problems += [
+        Problem(key, each.path, each.message, each.remedy, origin)
+        for each in faults(made, path, whole=not details)
+    ]
     if problems:
         raise ConfigError(problems)
     return made

@@ -23,6 +23,7 @@ VERBS = {
     "cert": "mesh.cli.cert:app",
     "wait": "mesh.cli.wait:wait",
     "kube-inject": "mesh.cli.kube_inject:kube_inject",
+    "validate": "mesh.cli.validate:validate",
     "version": "mesh.cli.version:version",
 }
 ALIASES = {"ps": "proxy-status", "pc": "proxy-config"}

@@ -211,7 +211,7 @@ async def _write(call: Any, message: Any) -> None:
     """Send a message; `AioRpcError` if the call has ended."""
     try:
         await call.write(message.SerializeToString())
-    except asyncio.InvalidStateError:
+    except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
         await _raise(call)
 
 

@@ -81,14 +81,29 @@ def test_all_mistakes_are_told_at_once_with_their_paths() -> None:
         "  - route: [{destination: {host: 'b c'}, weigth: 10}]\n"
         "  - match: [{uri: {prefix: /a, exact: b}}]\n    timeout: 5\n    redirect: {}\n"
     )
-    assert {problem.path for problem in found} == {
-        "spec.hostz",
-        "spec.http[0].route[0].destination.host",
-        "spec.http[0].route[0].weigth",
-        "spec.http[1].match[0].uri",
-        "spec.http[1].timeout",
+    assert {problem.path: problem.origin for problem in found} == {
+        "spec.hostz": "rule.yaml:5",
+        "spec.http[0].route[0].destination.host": "rule.yaml:7",
+        "spec.http[0].route[0].weigth": "rule.yaml:7",
+        "spec.http[1].match[0].uri": "rule.yaml:8",
+        "spec.http[1].timeout": "rule.yaml:9",
     }
-    assert all(problem.origin == "rule.yaml:1" for problem in found)
+
+
+def test_what_is_wrong_inside_does_not_hide_what_is_wrong_around_it() -> None:
+    found = problems(
+        "spec:\n  hosts: [a, a]\n  exportTo: [A]\n  http:\n"
+        "  - route: [{destination: {host: a, port: {number: 0}}}]\n"
+        "    redirect: {redirectCode: 200}\n    rewrite: {}\n"
+    )
+    assert {problem.path for problem in found} == {
+        "spec.hosts[1]",
+        "spec.exportTo[0]",
+        "spec.http[0]",
+        "spec.http[0].rewrite",
+        "spec.http[0].redirect",
+        "spec.http[0].route[0].destination.port.number",
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,5 @@
+"""Checks of manifests before they are applied: the mesh's configuration, and plain Kubernetes objects."""
+
+from mesh.galley.manifest.check import Finding, check_text
+
+__all__ = ["Finding", "check_text"]

@@ -42,7 +42,9 @@ class Prober:
             return await self._get(action, request)
         if isinstance(action, TcpSocket):
             return await self._connect(action)
-        return await self._check(action)
+        if isinstance(action, Grpc):
+            return await self._check(action)
+        return Response(500, f"{action.reason}\n".encode())
 
     async def _get(self, action: HttpGet, request: Request) -> Response:
         place = Place(self._host, action.port, self._source, self._unverified() if action.tls else None)

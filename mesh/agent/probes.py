@@ -43,7 +43,14 @@ class Grpc:
     service: str = ""
 
 
-Action = HttpGet | TcpSocket | Grpc
+@dataclass(frozen=True, slots=True)
+class Hopeless:
+    """A probe that can only fail, as the kubelet's own would; `reason` says why."""
+
+    reason: str
+
+
+Action = HttpGet | TcpSocket | Grpc | Hopeless
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,8 @@ def action(value: Mapping[str, Any]) -> Action:
     if len(kinds) != 1:
         raise ValueError(f"expected one of {', '.join(KINDS)}, found {', '.join(kinds) or 'none'}")
     given = value[kinds[0]]
+    if isinstance(given["port"], str) and not given["port"].isdecimal():
+        return Hopeless(f"the container has no port named {given['port']!r}")
     port = port_of(given["port"])
     if kinds[0] == "httpGet":
         return http_get(port, given)
@@ -102,9 +111,7 @@ def http_get(port: int, given: Mapping[str, Any]) -> HttpGet:
 
 
 def port_of(value: Any) -> int:
-    """A port's number; the injector has replaced names."""
-    if isinstance(value, str) and not value.isdecimal():
-        raise ValueError(f"port {value!r} is a name; the injector writes the container's number for it")
+    """A port's number; the injector has replaced the names that the container gives to ports."""
     number = int(value)
     if not 0 < number < 65536:
         raise ValueError(f"port {number} is not between 1 and 65535")

@@ -54,7 +54,6 @@ def test_what_the_injector_writes() -> None:
         ('{"/x": {"tcpSocket": {"port": 1}}}', "/x: the path must be"),
         (f'{{"{PATH}": {{}}}}', "one of httpGet, tcpSocket, grpc, found none"),
         (f'{{"{PATH}": {{"tcpSocket": {{"port": 1}}, "grpc": {{"port": 1}}}}}}', "found tcpSocket, grpc"),
-        (f'{{"{PATH}": {{"tcpSocket": {{"port": "http"}}}}}}', "'http' is a name"),
         (f'{{"{PATH}": {{"tcpSocket": {{"port": 70000}}}}}}', "between 1 and 65535"),
         (f'{{"{PATH}": {{"tcpSocket": {{"host": "a"}}}}}}', "'port' is missing"),
         (f'{{"{PATH}": {{"httpGet": {{"port": 1, "scheme": "FTP"}}}}}}', "HTTP or HTTPS"),
@@ -139,6 +138,12 @@ def test_its_status_is_the_answer(path: str, status: int) -> None:
 
 def test_a_redirect_within_the_application_is_followed() -> None:
     assert json.loads(asked("/moved").body)["path"] == "/healthz?moved"
+
+
+def test_a_port_that_the_container_does_not_name_fails_as_the_kubelets_probe_would() -> None:
+    probe = parsed(httpGet={"port": "web"})
+    answer = loops.run(ask(probe.action))
+    assert answer == Response(500, b"the container has no port named 'web'\n")
 
 
 def test_too_slow_is_a_failure() -> None:

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from mesh.api.networking import DestinationRule, Gateway, VirtualService
 from mesh.api.networking.gateway import ServerTLSSettings
 from mesh.api.networking.virtual_service import MESH_GATEWAY, Destination
+from mesh.api.security import AuthorizationPolicy, RequestAuthentication
 from mesh.model import ConfigObject, ObjectKey, Service, Workload
 from mesh.pilot import tables
+from mesh.pilot.compile.authz import doubts as authorization
+from mesh.pilot.compile.jwt import doubts as tokens
 from mesh.pilot.compile.secrets import CA_SUFFIX, SCHEME
 from mesh.pilot.compile.serving import needed
 from mesh.pilot.hosts import covers, full, is_wildcard
@@ -47,6 +50,10 @@ def of_object(snapshot: Snapshot, rule: ConfigObject) -> Iterator[Problem]:
             yield from of_host(snapshot, rule)
         case Gateway():
             yield from of_servers(snapshot, rule)
+        case AuthorizationPolicy():
+            yield from (Problem(rule.key, *each) for each in authorization.of_policy(snapshot, rule))
+        case RequestAuthentication():
+            yield from (Problem(rule.key, *each) for each in tokens.of_policy(snapshot, rule))
 
 
 def of_gateways(snapshot: Snapshot, rule: ConfigObject) -> Iterator[Problem]:

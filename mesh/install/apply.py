@@ -1,6 +1,6 @@
 """Puts the mesh's objects into a cluster by server-side apply, waits until they run; takes them away."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any
@@ -11,6 +11,7 @@ from mesh.install.server import InstallFailed, Obj, Server, path_of, root_of
 
 __all__ = ["InstallFailed", "install", "uninstall"]
 
+ROOT_MAP, KEYS = "istio-ca-root-cert", "istio.io/key-and-cert"
 Progress = Callable[[str], None]
 
 
@@ -50,6 +51,18 @@ def uninstall(client: Any, objects: Sequence[Obj], *, progress: Progress = silen
             continue
         progress(f"deleting {name}")
         server.delete(path_of(obj))
+    for path in citadels(server):
+        progress(f"deleting {path}")
+        server.delete(path)
+
+
+def citadels(server: Server) -> Iterator[str]:
+    """What Citadel put into the namespaces of others: the root, and Secrets with keys and certificates."""
+    for query in (f"configmaps?fieldSelector=metadata.name={ROOT_MAP}", f"secrets?fieldSelector=type={KEYS}"):
+        plural = query.partition("?")[0]
+        for item in (server.get(f"/api/v1/{query}") or {}).get("items", ()):
+            metadata = item["metadata"]
+            yield f"/api/v1/namespaces/{metadata['namespace']}/{plural}/{metadata['name']}"
 
 
 def ours(found: Obj | None) -> bool:

@@ -11,7 +11,14 @@ import yaml
 from mesh.injector import template as sidecar
 from mesh.injector.settings import Settings
 from mesh.install.images import MESH_IMAGE
-from mesh.install.parts import ANTI_AFFINITY, READY, RESTRICTED, gateway_container, pilot_process
+from mesh.install.parts import (
+    ANTI_AFFINITY,
+    READY,
+    RESTRICTED,
+    galley_ports,
+    gateway_container,
+    pilot_process,
+)
 from mesh.install.profiles import PROFILES, Profile, UnknownProfile, profile_of
 from mesh.install.server import MUTATING, VALIDATING, Obj
 
@@ -111,6 +118,7 @@ def variables(profile: Profile, values: Values) -> dict[str, str]:
         **shared(values),
         "citadel": f"istio-citadel.{values.namespace}.svc:8060",
         "injector_values": json.dumps({"image": values.image, "trust_domain": values.trust_domain}),
+        "galley_ports": json.dumps(galley_ports(profile)),
         "token_volume": json.dumps(sidecar.TOKEN_VOLUME),
         "root_volume": json.dumps(sidecar.ROOT_VOLUME),
         **{name: json.dumps(value) for name, value in process.items()},

@@ -36,9 +36,12 @@ READY: Obj = {
     "timeoutSeconds": 5,
     "failureThreshold": 30,
 }
-CONFIG: tuple[str, str, Obj] = ("config", "/etc/istio/config", {"configMap": {"name": "istio"}})
-INJECT: tuple[str, str, Obj] = ("inject", "/etc/istio/inject", {"configMap": {"name": "istio-sidecar-injector"}})
-TMP: tuple[str, str, Obj] = ("tmp", "/tmp", {"emptyDir": {}})
+Mounted = tuple[str, str, Obj]
+"""A volume: its name, where it is mounted, what it is."""
+
+CONFIG: Mounted = ("config", "/etc/istio/config", {"configMap": {"name": "istio"}})
+INJECT: Mounted = ("inject", "/etc/istio/inject", {"configMap": {"name": "istio-sidecar-injector"}})
+TMP: Mounted = ("tmp", "/tmp", {"emptyDir": {}})
 PORTS = {"grpc-xds": 15012, "http-monitoring": 15014}
 ALL_PORTS = {**PORTS, "grpc-token": 8060, "grpc-mutual": 8061, "https-webhooks": 9443}
 
@@ -68,12 +71,18 @@ def pilot_process(profile: Profile, namespace: str, trust_domain: str) -> Obj:
     }
 
 
+def galley_ports(profile: Profile) -> list[Obj]:
+    """What Galley's Service offers: configuration over the network only where others ask for it."""
+    validation = {"name": "https-validate", "port": 443, "targetPort": 9443}
+    return [validation] if profile.together else [validation, {"name": "grpc-config", "port": 9901}]
+
+
 def ports(named: dict[str, int]) -> list[Obj]:
     """A container's ports."""
     return [{"name": name, "containerPort": number} for name, number in named.items()]
 
 
-def mounted(*parts: tuple[str, str, Obj]) -> Obj:
+def mounted(*parts: Mounted) -> Obj:
     """Volumes, and where they are mounted; only scratch space can be written to."""
     return {
         "pilot_volumes": [{"name": name, **volume} for name, _, volume in parts],

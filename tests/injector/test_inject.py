@@ -91,7 +91,8 @@ def test_the_status_tells_what_was_added_and_changes_with_the_template() -> None
 
     found = status(Settings())
     assert found["containers"] == ["istio-proxy"] and found["initContainers"] == ["istio-init"]
-    assert found["volumes"] == ["istio-envoy", "istio-data", "istio-podinfo"]
+    secret = ["workload-socket", "istio-token", "istiod-ca-cert"]
+    assert found["volumes"] == [*secret, "istio-envoy", "istio-data", "istio-podinfo"]
     assert found["version"] == status(Settings())["version"] != status(Settings(image="other:1"))["version"]
 
 

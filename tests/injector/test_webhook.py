@@ -1,4 +1,4 @@
-"""The webhook as the API server meets it: AdmissionReview v1 over TLS to a real process."""
+"""The webhook as the API server meets it: AdmissionReview v1 over TLS."""
 
 import base64
 import json
@@ -12,9 +12,9 @@ import jsonpatch
 import pytest
 
 from mesh.injector.settings import Settings
-from mesh.install.certificates import ServingCertificate
 from tests.injector.pods import FRONTEND, container, environment, injected, pod
-from tests.injector.webhook import Webhook, webhook
+from tests.injector.webhook import PROGRAM, Webhook, webhook
+from tests.pki.authorities import authority
 
 pytestmark = pytest.mark.behaviour("W1", "I1")
 
@@ -100,30 +100,36 @@ def test_changed_settings_are_in_force_at_the_next_pod(running: Webhook) -> None
     assert container(admitted(running, FRONTEND))["image"] == "other:1"
 
 
-def test_wrong_settings_leave_the_last_good_ones(running: Webhook) -> None:
+def test_wrong_settings_leave_the_last_good_ones(
+    running: Webhook, capsys: pytest.CaptureFixture[str]
+) -> None:
     running.write(values='{"imagine": "other:1"}')
     assert container(admitted(running, FRONTEND))["image"] == Settings().image
-    code, said = running.end()
-    assert code == 0
+    said = capsys.readouterr().err
     assert "unknown ['imagine']; known are" in said and "the last good settings stay" in said
 
 
-def test_a_renewed_certificate_is_taken_up_by_the_probe(running: Webhook) -> None:
-    old = running.certificate
-    new = ServingCertificate.make("istio-sidecar-injector", "istio-system")
-    running.write_certificate(new)
-    running.certificate = old
-    assert running.ask("GET", "/ready") == (200, "ready\n")  # the kubelet's probe, still with the old one
+def test_a_renewed_certificate_is_shown_at_once(running: Webhook) -> None:
+    old, running.signer.by = running.signer.by, authority()
     with pytest.raises(ssl.SSLError, match="certificate verify failed"):
-        running.ask("GET", "/ready")
-    running.certificate = new
+        admitted(running, FRONTEND)
+    running.renew()
     assert admitted(running, FRONTEND) != FRONTEND
+    running.signer.by = old
+    with pytest.raises(ssl.SSLError, match="certificate verify failed"):
+        admitted(running, FRONTEND)
+
+
+def refused(folder: Path) -> str:
+    """What the program says when it cannot even begin."""
+    command = [*PROGRAM, "--config", str(folder), "--mesh-config", str(folder / "mesh")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    return done.stderr
 
 
 def test_without_settings_it_says_what_to_mount(tmp_path: Path) -> None:
-    done = subprocess.run(Webhook(tmp_path, 0).command(), capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "mount istio-sidecar-injector there" in done.stderr and done.stderr.count("\n") == 1
+    assert "mount istio-sidecar-injector there" in refused(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -138,9 +144,6 @@ def test_without_settings_it_says_what_to_mount(tmp_path: Path) -> None:
     ],
 )
 def test_settings_that_make_no_sense_are_named(tmp_path: Path, values: str, config: str, words: str) -> None:
-    made = Webhook(tmp_path, 0)
-    made.write_certificate(made.certificate)
-    made.write(values=values, mesh=config)
-    done = subprocess.run(made.command(), capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert words in done.stderr and done.stderr.count("\n") == 1
+    (tmp_path / "values").write_text(values)
+    (tmp_path / "mesh").write_text(config)
+    assert words in refused(tmp_path)

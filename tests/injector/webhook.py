@@ -1,54 +1,79 @@
-"""A real `sidecar-injector` process, and an API server's way of asking it."""
+"""The injector's webhook on a port of its own, and an API server's way of asking it."""
 
+import asyncio
 import http.client
 import json
 import os
-import signal
 import socket
-import ssl
-import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from mesh.install.certificates import ServingCertificate
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from mesh.citadel.authority import Authority, Subject
+from mesh.injector.main import https
+from mesh.injector.webhook import Injector
+from mesh.pki.clock import utc_now
+from mesh.pki.holder import Holder
+from mesh.pki.keypair import KeyPair
+from mesh.pki.serving import client_context
+from mesh.pki.spiffe import Identity
+from tests.pki.authorities import SKEW, authority
 
 NAME = "istio-sidecar-injector.istio-system.svc"
+ME = Identity("cluster.local", "istio-system", "istio-sidecar-injector")
 PROGRAM = [sys.executable, "-m", "mesh.injector.main"]
+
+
+class Signer:
+    """An authority in this process; it may be exchanged."""
+
+    def __init__(self) -> None:
+        self.by: Authority = authority()
+
+    async def sign(self, csr: bytes, *, seconds: int, present: KeyPair | None) -> bytes:
+        """Sign for the injector, whoever asks."""
+        del seconds, present
+        key: Any = x509.load_pem_x509_csr(csr).public_key()
+        subject = Subject(ME, (NAME,))
+        made = self.by.sign(subject, key, now=utc_now(), lifetime=timedelta(hours=1), skew=SKEW)
+        return self.by.chain(made)
+
+    @property
+    def root(self) -> bytes:
+        """What callers have to trust."""
+        return self.by.certificate.public_bytes(serialization.Encoding.PEM)
 
 
 @dataclass
 class Webhook:
-    """The process and its mounted files."""
+    """The server, in a thread of its own, and its mounted files."""
 
     folder: Path
-    port: int
-    certificate: ServingCertificate = field(
-        default_factory=lambda: ServingCertificate.make("istio-sidecar-injector", "istio-system")
-    )
-    process: subprocess.Popen[str] | None = None
+    signer: Signer = field(default_factory=Signer)
+    port: int = 0
 
-    def write(self, **files: str | bytes) -> None:
+    def __post_init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._stack = AsyncExitStack()
+        self.holder = Holder(ME, self.signer)
+
+    def write(self, **files: str) -> None:
         """Write files as the kubelet does: at once, with a new time."""
         for name, content in files.items():
-            path = self.folder / name.replace("_", "-")
-            data = content.encode() if isinstance(content, str) else content
-            path.with_suffix(".new").write_bytes(data)
+            path = self.folder / name
+            path.with_suffix(".new").write_text(content)
             os.utime(path.with_suffix(".new"), (time.time(), time.time_ns() / 1e9))
             path.with_suffix(".new").rename(path)
-
-    def write_certificate(self, certificate: ServingCertificate) -> None:
-        self.certificate = certificate
-        self.write(**{"key.pem": certificate.key, "cert_chain.pem": certificate.certificate})
-
-    def command(self) -> list[str]:
-        here = str(self.folder)
-        mesh = str(self.folder / "mesh")
-        return [*PROGRAM, "--port", str(self.port), "--config", here, "--certs", here, "--mesh-config", mesh]
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """One request, as the API server sends it: the certificate must be for the Service's name."""
@@ -61,47 +86,50 @@ class Webhook:
 
     @contextmanager
     def connected(self) -> Iterator[http.client.HTTPConnection]:
-        context = ssl.create_default_context(cadata=self.certificate.root.decode())
+        context = client_context(self.signer.root)
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=5)
-        with context.wrap_socket(plain, server_hostname=NAME) as secured:
-            connection = http.client.HTTPConnection(NAME)
-            connection.sock = secured
-            yield connection
+        try:
+            with context.wrap_socket(plain, server_hostname=NAME) as secured:
+                connection = http.client.HTTPConnection(NAME)
+                connection.sock = secured
+                yield connection
+        finally:
+            plain.close()
 
-    def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + 20
-        while True:
-            assert self.process is not None and self.process.poll() is None, "the webhook ended"
-            try:
-                assert self.ask("GET", "/ready") == (200, "ready\n")
-            except OSError:
-                assert time.monotonic() < deadline, "the webhook does not answer"
-            else:
-                return
+    def renew(self) -> None:
+        """Have the server's certificate replaced."""
+        self._run(self.holder.renew("a test asks"))
 
-    def end(self) -> tuple[int, str]:
-        """Ask it to end; its exit code and what it said."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
-        _, err = self.process.communicate(timeout=20)
-        return self.process.returncode, err
+    def start(self) -> None:
+        """Serve; the settings are read first."""
+        self._thread.start()
+        self._run(self._start())
 
+    def stop(self) -> None:
+        """Serve no longer."""
+        self._run(self._stack.aclose())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
+    async def _start(self) -> None:
+        injector = Injector(self.folder, self.folder / "mesh")
+        await self.holder.first()
+        self.port = await self._stack.enter_async_context(
+            https(injector.routes(), self.holder, 0, "127.0.0.1")
+        )
+
+    def _run(self, work: Any) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
 
 @contextmanager
 def webhook(folder: Path, **files: str) -> Iterator[Webhook]:
     """A running webhook with these settings (`values`, `mesh`)."""
-    made = Webhook(folder, free_port())
-    made.write_certificate(made.certificate)
+    made = Webhook(folder)
     made.write(**{"values": "{}"} | files)
-    made.process = subprocess.Popen(made.command(), stderr=subprocess.PIPE, text=True)
+    made.start()
     try:
-        made.wait_until_ready()
         yield made
     finally:
-        made.process.kill()
-        made.process.communicate()
+        made.stop()

@@ -1,10 +1,8 @@
 """Installation into a real API server: complete, repeatable, and taken away without harm to others."""
 
 import asyncio
-import base64
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,6 @@ import pytest
 from kubernetes import config
 
 from mesh.install.apply import InstallFailed, install, uninstall
-from mesh.install.certificates import ServingCertificate
 from mesh.install.manifests import render
 from mesh.install.server import Server, path_of
 from pocketkube.api.api import Api
@@ -20,7 +17,8 @@ from tests.pocketkube.api.rig import Served
 
 pytestmark = pytest.mark.behaviour("H1")
 
-DEPLOYMENTS = ("istio-pilot", "istio-sidecar-injector", "istio-ingressgateway")
+DEPLOYMENTS = ("istio-pilot", "istio-ingressgateway", "istio-egressgateway")
+WEBHOOK = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/istio-sidecar-injector"
 RULE = {
     "apiVersion": "networking.istio.io/v1",
     "kind": "DestinationRule",
@@ -100,29 +98,22 @@ def test_all_is_there_afterwards_and_a_second_time_changes_nothing(cluster: Serv
     assert sorted(said[1:]) == sorted(f"{name} is ready" for name in DEPLOYMENTS)
 
 
-def certificate_in(client: Any) -> tuple[bytes, bytes]:
-    """What the injector shows, and what the API server trusts."""
+def test_an_upgrade_leaves_to_citadel_whom_webhooks_are_trusted_by(cluster: Served, client: Any) -> None:
     server = Server(client)
-    root = "/api/v1/namespaces/istio-system/secrets/istio-sidecar-injector-certs"
-    hook = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/istio-sidecar-injector"
-    secret, webhook = server.get(root), server.get(hook)
-    assert secret and webhook
-    return (
-        base64.b64decode(secret["data"]["root-cert.pem"]),
-        base64.b64decode(webhook["webhooks"][0]["clientConfig"]["caBundle"]),
-    )
-
-
-def test_a_certificate_that_is_no_longer_good_is_replaced_everywhere(cluster: Served, client: Any) -> None:
-    old = ServingCertificate.make(
-        "istio-sidecar-injector", "istio-system", now=datetime.now(UTC) - timedelta(days=350)
-    )
     with deployments_that_come_up(cluster):
-        install(client, render(certificate=old))
-        assert certificate_in(client) == (old.root, old.root)
         install(client, render())
-    shown, trusted = certificate_in(client)
-    assert shown == trusted != old.root
+        patch = [{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": "Zm91bmQ="}]
+        server.request("PATCH", WEBHOOK, body=patch, content_type="application/json-patch+json")
+        install(client, render())
+    found = server.get(WEBHOOK)
+    assert found and found["webhooks"][0]["clientConfig"]["caBundle"] == "Zm91bmQ="
+
+
+def test_from_one_profile_to_the_other(cluster: Served, client: Any) -> None:
+    with deployments_that_come_up(cluster):
+        install(client, render("compact"))
+        install(client, render("classic"))
+    assert all(versions(client, render("classic")).values())
 
 
 def test_uninstall_removes_what_install_brought_and_nothing_else(cluster: Served, client: Any) -> None:
@@ -131,12 +122,26 @@ def test_uninstall_removes_what_install_brought_and_nothing_else(cluster: Served
     server = Server(client)
     mine = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine", "namespace": "default"}}
     server.apply(mine)
+    made = citadels_objects()
+    for obj in made:
+        server.apply(obj)
     uninstall(client, render())
+    assert not any(server.get(path_of(obj)) for obj in made)
     # A namespace goes when its controller has emptied it; here is none.
     left = {path for path, version in versions(client, render()).items() if version}
     assert left <= {"/api/v1/namespaces/istio-system"}
     assert server.get(path_of(mine))
     uninstall(client, render())
+
+
+def citadels_objects() -> list[Any]:
+    """What Citadel leaves in namespaces of others."""
+    root = {
+        "metadata": {"name": "istio-ca-root-cert", "namespace": "default"},
+        "data": {"root-cert.pem": "x"},
+    }
+    keys = {"metadata": {"name": "istio.default", "namespace": "default"}, "type": "istio.io/key-and-cert"}
+    return [{"apiVersion": "v1", "kind": "ConfigMap", **root}, {"apiVersion": "v1", "kind": "Secret", **keys}]
 
 
 def test_rules_of_users_outlive_the_mesh(cluster: Served, client: Any) -> None:
@@ -166,7 +171,7 @@ def test_what_does_not_come_up_is_explained(cluster: Served, client: Any) -> Non
         install(client, render(), timeout=0.1)
     words = str(caught.value)
     assert "istio-pilot (Pod istio-pilot-1: container discovery: ErrImagePull no such image)" in words
-    assert "istio-sidecar-injector (it has no Pods)" in words
+    assert "istio-egressgateway (it has no Pods)" in words
     assert caught.value.remedy == "see 'kubectl -n istio-system describe pods'"
 
 

@@ -40,15 +40,21 @@ def applying(read: Reader, kind: str, namespace: str, labels: Labels) -> Applyin
 
 def narrowed(spec: Any) -> bool:
     """Whether a policy is for some workloads only."""
-    return bool((spec.selector and spec.selector.match_labels) or getattr(spec, "target_refs", ()))
+    return bool((spec.selector and spec.selector.match_labels) or targets(spec))
 
 
 def chooses(policy: ConfigObject, namespace: str, labels: Labels) -> bool:
     """Whether a policy that is for some workloads only is for this one."""
-    targets = getattr(policy.spec, "target_refs", ())
-    if not targets:
+    named = targets(policy.spec)
+    if not named:
         return labels.matches(policy.spec.selector.match_labels)
-    return policy.namespace == namespace and any(is_gateway(each, labels) for each in targets)
+    return policy.namespace == namespace and any(is_gateway(each, labels) for each in named)
+
+
+def targets(spec: Any) -> tuple[Any, ...]:
+    """The objects that a policy is attached to; `targetRef` is the older way to name one."""
+    one = getattr(spec, "target_ref", None)
+    return (*getattr(spec, "target_refs", ()), *((one,) if one else ()))
 
 
 def is_gateway(target: Any, labels: Labels) -> bool:

@@ -1,5 +1,5 @@
-"""What an AuthorizationPolicy asks for and cannot have: providers that are not there, keys of HTTP on ports that
-speak something else. Each doubt is a path in the policy, a message and a remedy.
+"""What an AuthorizationPolicy asks for and cannot have: providers that are not there, keys of HTTP on ports
+that speak something else. Each doubt is a path in the policy, a message and a remedy.
 """
 
 from collections.abc import Iterator

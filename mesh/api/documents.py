@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from mesh.api.errors import ConfigError, Problem
+from mesh.api.parse import shown
 from mesh.model import ObjectKey
 
 UNKNOWN = ObjectKey("", "", "")
@@ -81,7 +82,7 @@ def objects(document: Document, depth: int = 0) -> Iterator[Document]:
     """One object, or those of a List; `ConfigError` for what is neither."""
     value: Any = document.value
     if not isinstance(value, dict) or depth > NESTED:
-        message = f"{str(value)[:40]!r} is no object" if depth <= NESTED else "lists are nested too deeply"
+        message = f"{shown(value)} is no object" if depth <= NESTED else "lists are nested too deeply"
         remedy = "write apiVersion, kind, metadata, spec"
         raise ConfigError([Problem(UNKNOWN, "", message, remedy, document.place())])
     if value.get("kind") != "List":

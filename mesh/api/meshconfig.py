@@ -22,7 +22,7 @@ from mesh.api.extensions import (
     ExtensionProvider,
 )
 from mesh.api.networking.destination_rule import LocalityLbSetting
-from mesh.api.parse import checked
+from mesh.api.parse import checked, shown
 from mesh.model import ObjectKey
 
 __all__ = [
@@ -122,10 +122,11 @@ def plain(text: str) -> Mapping[str, Any]:
     """The text's fields; `ConfigError` unless it is a mapping in YAML."""
     try:
         found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError([Problem(KEY, "data.mesh", f"not YAML: {error}")]) from None
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        words = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ConfigError([Problem(KEY, "data.mesh", f"not YAML: {words}")]) from None
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise ConfigError([Problem(KEY, "data.mesh", f"is {str(found)[:40]!r}", "write a mapping of fields")])
+        raise ConfigError([Problem(KEY, "data.mesh", f"is {shown(found)}", "write a mapping of fields")])
     return {str(name): value for name, value in found.items()}

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from reprlib import Repr
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -15,6 +16,8 @@ from mesh.model import ConfigObject, Labels, ObjectKey
 
 M = TypeVar("M", bound=BaseModel)
 SHOWN = 60  # characters of a value
+_SHORT = Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 3, SHOWN + 10, SHOWN, SHOWN
 REMEDIES = {
     "missing": "add it",
     "string_type": "put the value in quotes",
@@ -54,12 +57,16 @@ def metadata_of(obj: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
     if not isinstance(metadata, Mapping):
         key = ObjectKey(kind, "", "")
         raise ConfigError(
-            [Problem(key, "metadata", f"is {metadata!r}", "write metadata: {name: ...}", origin)]
+            [Problem(key, "metadata", f"is {shown(metadata)}", "write metadata: {name: ...}", origin)]
         )
     key = ObjectKey(kind, str(metadata.get("namespace", "")), str(metadata.get("name", "")))
     problems = [
         Problem(
-            key, f"metadata.{name}", f"is {metadata[name]!r}", "write a mapping of names to values", origin
+            key,
+            f"metadata.{name}",
+            f"is {shown(metadata[name])}",
+            "write a mapping of names to values",
+            origin,
         )
         for name in ("labels", "annotations")
         if not isinstance(metadata.get(name) or {}, Mapping)
@@ -91,7 +98,7 @@ def parse_spec(kind: Kind, spec: Any, key: ObjectKey, *, origin: str = "") -> An
     if spec is None and kind.optional:
         spec = {}
     if not isinstance(spec, Mapping):
-        found = "is missing" if spec is None else f"is {spec!r}"
+        found = "is missing" if spec is None else f"is {shown(spec)}"
         raise ConfigError(
             [Problem(key, "spec", found, "a spec belongs beside metadata, not inside it", origin)]
         )
@@ -135,8 +142,8 @@ def problem(detail: ErrorDetails, model: type[BaseModel], key: ObjectKey, base: 
 
 
 def shown(value: Any) -> str:
-    """A value as an error shows it, cut where it is long."""
-    text = repr(value)
+    """A value as an error shows it, cut where it is long, without looking at all of it."""
+    text = _SHORT.repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mesh.api.checks import Fault, joined
+from mesh.api.parse import shown
 from mesh.galley.manifest.schemas import META, Schema, definitions, kinds, resolved, types_of
 
 DEEPEST = 40  # levels; Kubernetes' own kinds have fewer, what is deeper refers to itself
@@ -76,7 +77,7 @@ def walk(value: Any, schema: Schema, path: str, depth: int) -> Iterator[Fault]:
         return
     if named and not fits(value, named) and "x-kubernetes-int-or-string" not in schema:
         wanted = next(each for each in named if each != "null")
-        yield Fault(path, f"is {str(value)[:40]!r}, not a value of type {wanted}", REMEDIES.get(wanted, ""))
+        yield Fault(path, f"is {shown(value)}, not a value of type {wanted}", REMEDIES.get(wanted, ""))
     elif isinstance(value, Mapping):
         yield from walk_object(value, schema, path, depth)
     elif isinstance(value, list) and "items" in schema:

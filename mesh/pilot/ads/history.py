@@ -43,6 +43,14 @@ class History:
         """Note that a snapshot holds the last change of these objects."""
         self._brought.update(dict.fromkeys(causes, snapshot))
 
+    def without_effect(self, causes: Iterable[ObjectKey], snapshot: int) -> None:
+        """Note a change that made no snapshot: what the objects brought before is still what counts.
+
+        Else a status that is written after a refusal would make an object look as if it had never been sent.
+        """
+        for cause in causes:
+            self._brought.setdefault(cause, snapshot)
+
     def snapshot_of(self, key: ObjectKey) -> int | None:
         """The snapshot that brought the object's last change; None if none has since Pilot began."""
         return self._brought.get(key)

@@ -94,7 +94,7 @@ class Pushes:
         self._since = None
         push = Push(snapshot.version, causes, since, build_ms=(time.perf_counter() - began) * 1000)
         if snapshot is self.sessions.snapshot:
-            self.history.brought(causes, snapshot.version)  # nothing that anybody sees
+            self.history.without_effect(causes, snapshot.version)
         else:
             await self._push(snapshot, push)
         self.done = asked

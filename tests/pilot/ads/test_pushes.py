@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from mesh.model import Proxy
+from mesh.pilot.ads.history import History
 from mesh.pilot.ads.messages import DeltaRequest
 from mesh.pilot.ads.pushes import Pushes
 from mesh.pilot.ads.session import Session
@@ -173,3 +174,11 @@ def answer(session: Session) -> None:
     while not session.outbox.empty():
         response = session.outbox.get_nowait()
         session.receive(DeltaRequest(type_url=response.type_url, nonce=response.nonce))
+
+
+async def test_a_change_without_effect_hides_no_earlier_one() -> None:
+    """A status that is written after a refusal leaves the refusal what is told of the object."""
+    history, ours, other = History(), key("ours"), key("other")
+    history.brought([ours], 3)
+    history.without_effect([ours, other], 5)
+    assert (history.snapshot_of(ours), history.snapshot_of(other)) == (3, 5)

@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import grpc.aio  # type: ignore[import-untyped]
 import pytest
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 
@@ -15,17 +17,21 @@ from mesh.agent.environment import Pod, ProxySettings
 from mesh.agent.identity.certificates import ByCitadel, Recorded
 from mesh.agent.identity.follower import Follower
 from mesh.agent.identity.sds import SecretServer
+from mesh.agent.identity.serving import unbroken
 from mesh.agent.identity.settings import IdentitySettings
 from mesh.agent.identity.shelf import Shelf
 from mesh.agent.identity.stream import TrustStream
 from mesh.agent.identity.trust import Trust
 from mesh.model.trust import ROOTCA
 from mesh.pilot.ads.programmed import has_trust
+from mesh.pilot.ads.server import SERVICE
 from mesh.pilot.types import SDS
 from mesh.pki.certificates import issued
+from mesh.pki.holder import Holder
+from mesh.pki.serving import grpc_credentials
 from tests import loops
 from tests.live import until
-from tests.pilot.ads.authority import FRONTEND, PILOT_NAME, Authority
+from tests.pilot.ads.authority import FRONTEND, PILOT, PILOT_NAME, Authority
 from tests.pilot.ads.resources import prepared
 from tests.pilot.ads.secrets import root_secret
 from tests.pilot.ads.secure import Secure, secure
@@ -217,6 +223,64 @@ def test_a_bundle_that_cannot_be_read_is_refused_and_the_last_good_one_stays(
             await s.pilot.until(lambda: settled(s))
 
     loops.run(test())
+
+
+class Nonsense:
+    """A server behind Pilot's certificate that sends what is no message."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def delta(self, requests: Any, context: Any) -> None:
+        self.calls += 1
+        await context.write(b"\xff\xff\xff")
+
+    async def start(self, authority: Authority) -> tuple[Any, int]:
+        holder = Holder(PILOT, authority)
+        await holder.first()
+        server = grpc.aio.server()
+        methods = {"DeltaAggregatedResources": grpc.stream_stream_rpc_method_handler(self.delta)}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
+        port = server.add_secure_port(
+            "127.0.0.1:0", grpc_credentials(holder, authority.pem.encode, mutual=True)
+        )
+        await server.start()
+        return server, port
+
+
+def test_nonsense_is_told_and_the_agent_goes_on(tmp_path: Path) -> None:
+    authority, nonsense = Authority(), Nonsense()
+
+    async def test() -> None:
+        server, port = await nonsense.start(authority)
+        try:
+            async with agent(tmp_path, port, authority) as it:
+                await until(lambda: nonsense.calls >= 3, "it comes again")
+                assert "no DeltaDiscoveryResponse" in it.stream.trouble
+        finally:
+            await server.stop(None)
+
+    loops.run(test())
+
+
+def test_a_fault_is_told_and_work_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    runs: list[int] = []
+
+    async def work() -> None:
+        runs.append(1)
+        raise KeyError("a slip")
+
+    async def test() -> None:
+        task = asyncio.create_task(unbroken("certificate", work, sleep=at_once))
+        await until(lambda: len(runs) >= 3, "three attempts")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    loops.run(test())
+    assert (
+        "a fault in keeping the Pod's certificate: KeyError: 'a slip'; trying again"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_renewal_makes_the_stream_anew_and_the_bundle_is_not_sent_again(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Puts the identity together: certificates, trust, SDS for Envoy, the stream to Pilot."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,7 +15,10 @@ from mesh.agent.identity.settings import IdentitySettings
 from mesh.agent.identity.shelf import Shelf
 from mesh.agent.identity.stream import TrustStream
 from mesh.agent.identity.trust import Trust
+from mesh.agent.log import say
 from mesh.pki.keypair import KeyPair
+
+AFTER_FAULT = 5.0  # seconds
 
 
 @asynccontextmanager
@@ -37,8 +40,8 @@ async def serving(
     stream = TrustStream(pilot, server_name, node, trust, certificates, follower)
     await server.start()
     tasks = [
-        asyncio.create_task(certificates.run(), name="certificate"),
-        asyncio.create_task(follow(trust, certificates, stream), name="trust"),
+        asyncio.create_task(unbroken("certificate", certificates.run)),
+        asyncio.create_task(unbroken("trust", lambda: follow(trust, certificates, stream))),
     ]
     source = str(settings.mounted) if settings.mounted else f"Citadel at {settings.citadel}"
     try:
@@ -48,6 +51,21 @@ async def serving(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await server.stop()
+
+
+async def unbroken(
+    name: str,
+    work: Callable[[], Awaitable[None]],
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Work without end: a fault of ours must not cost the Pod its certificate. It is told, and work goes on."""
+    while True:
+        try:
+            await work()
+        except Exception as error:
+            say(f"a fault in keeping the Pod's {name}: {type(error).__name__}: {error}; trying again")
+        await sleep(AFTER_FAULT)
 
 
 async def follow(trust: Trust, certificates: Certificates, stream: TrustStream) -> None:

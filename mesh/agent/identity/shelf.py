@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
+from google.protobuf.message import DecodeError
 
 from mesh.pki.bundle import Bundle
 from mesh.pki.keypair import KeyPair
@@ -76,7 +77,7 @@ def read_trust(payload: bytes) -> Bundle:
     """The bundle in a `ROOTCA` secret as Pilot sends it; `ValueError` if it is none."""
     try:
         context = secret_pb2.Secret.FromString(payload).validation_context
-    except Exception as error:  # protobuf's DecodeError
+    except DecodeError as error:
         raise ValueError(f"ROOTCA is no Secret: {error}") from None
     roots = context.trusted_ca.inline_bytes or context.trusted_ca.inline_string.encode()
     crl = context.crl.inline_bytes or context.crl.inline_string.encode()

@@ -83,6 +83,8 @@ class TrustStream:
                 await self._failed(error, pair)
             except OSError as error:
                 self._complain(f"what is trusted cannot be read: {error}")
+            except wire.NotUnderstood as error:
+                self._complain(str(error))
             await self._pause()
 
     async def _once(self, pair: KeyPair) -> None:

@@ -5,9 +5,14 @@ from typing import Any
 
 from envoy.config.core.v3 import base_pb2
 from envoy.service.discovery.v3 import discovery_pb2
+from google.protobuf.message import DecodeError
 
 from mesh.agent.identity.conversation import Answer, Asked
 from mesh.agent.identity.shelf import ROOTCA, SECRET
+
+
+class NotUnderstood(Exception):
+    """A message of Pilot that cannot be read."""
 
 
 def read_delta(raw: bytes) -> Asked:
@@ -74,7 +79,10 @@ def reply(nonce: str, error: str = "") -> bytes:
 
 def read_bundle(raw: bytes) -> tuple[str, str, bytes | None]:
     """Nonce, version and payload of the bundle in a `DeltaDiscoveryResponse`; None if it has no bundle."""
-    message = discovery_pb2.DeltaDiscoveryResponse.FromString(raw)
+    try:
+        message = discovery_pb2.DeltaDiscoveryResponse.FromString(raw)
+    except DecodeError as error:
+        raise NotUnderstood(f"what Pilot sent is no DeltaDiscoveryResponse: {error}") from None
     for entry in message.resources:
         if entry.name == ROOTCA:
             return message.nonce, entry.version, entry.resource.value

@@ -154,7 +154,7 @@ async def expires(folder: Path) -> Any:
             await ready()
         try:
             meanwhile = [await status(f"{AGENT}/healthz/ready"), await outcome(roots, caller)]
-            await until(says("the certificate expired at "))
+            await until(says("the certificate expired at "), 40)
             refusal = await text(f"{AGENT}/healthz/ready")
             metrics = await text(f"{AGENT}/stats/prometheus")
             async with world.citadel() as mesh, secure_pilot(mesh, behind_tls()):

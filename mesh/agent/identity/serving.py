@@ -59,7 +59,7 @@ async def unbroken(
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Work without end: a fault of ours must not cost the Pod its certificate. It is told, and work goes on."""
+    """Work without end: a fault of ours is told, and must not cost the Pod its certificate."""
     while True:
         try:
             await work()

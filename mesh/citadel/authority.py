@@ -74,8 +74,8 @@ class Authority:
 
     @property
     def id(self) -> str:
-        """What tells authorities apart: the start of the certificate's SHA-256, hexadecimal."""
-        return self.certificate.fingerprint(hashes.SHA256()).hex()[:16]
+        """What tells authorities apart (see `fingerprint`)."""
+        return fingerprint(self.certificate)
 
     @property
     def ends(self) -> datetime:
@@ -150,6 +150,11 @@ class Authority:
         except x509.ExtensionNotFound:
             return x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """The start of a certificate's SHA-256, hexadecimal."""
+    return certificate.fingerprint(hashes.SHA256()).hex()[:16]
 
 
 def usage(*allowed: str) -> x509.KeyUsage:

@@ -29,7 +29,7 @@ def list_(
     namespace: Annotated[
         str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Only of this namespace.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", "-a", help="Expired ones too.")] = False,
+    every: Annotated[bool, typer.Option("--all", "-a", help="Expired and untrusted ones too.")] = False,
     revoked: Annotated[bool, typer.Option("--revoked", help="Only revoked ones.")] = False,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
@@ -50,8 +50,8 @@ def list_(
         for line in issued.lines
         if namespace in (None, Identity.parse(line.identity).namespace)
     ]
-    wanted = ("revoked",) if revoked else ("valid", "revoked", "expired") if every else ("valid", "revoked")
-    rows = [row for row in rows if row["state"] in wanted]
+    wanted = {"revoked"} if revoked else {"valid", "revoked"}
+    rows = [row for row in rows if row["state"] in wanted or (every and not revoked)]
     if output is Output.JSON:
         print_json(rows)
         return
@@ -164,7 +164,8 @@ def _expiring(platform: Platform, now: datetime) -> Iterator[dict[str, Any]]:
         held.add(serial_of(certificate))
         by = "Citadel" if kind.startswith("istio.io") else "nobody: replace the Secret"
         yield _row("Secret", name, certificate.not_valid_after_utc, by)
-    lines = [line for line in data.Issued.read(platform).lines if line.ends > now and line.serial not in held]
+    issued = data.Issued.read(platform)
+    lines = [line for line in issued.lines if issued.state(line, now) == "valid" and line.serial not in held]
     for identity, line in {line.identity: line for line in lines}.items():
         own = Identity.parse(identity).account in SERVICES
         yield _row("workload", identity, line.ends, "itself" if own else "its agent")

@@ -11,7 +11,9 @@ from typing import Any
 
 from cryptography import x509
 
+from mesh.citadel.authority import fingerprint
 from mesh.citadel.ledger import LABEL, Line, lines_of
+from mesh.citadel.pems import NEXT, OLD, OPERATOR
 from mesh.citadel.publishing import NAME as TRUST
 from mesh.citadel.publishing import bundle_of
 from mesh.citadel.revocations import NAME as REVOCATIONS
@@ -36,6 +38,7 @@ class Issued:
 
     lines: tuple[Line, ...]
     revoked: dict[int, Revocation]
+    issuers: frozenset[str]
 
     @classmethod
     def read(cls, platform: Platform) -> "Issued":
@@ -47,12 +50,14 @@ class Issued:
         revoked = {
             serial: entry for entry in revocations(platform).values() for serial in entry.serials or ()
         }
-        return cls(tuple(lines), revoked)
+        return cls(tuple(lines), revoked, issuers(platform))
 
     def state(self, line: Line, now: datetime) -> str:
-        """One word: `valid`, `revoked` or `expired`."""
+        """One word: `valid`, `revoked`, `expired`, or `untrusted` if its issuer's root was withdrawn."""
         if line.ends <= now:
             return "expired"
+        if line.issuer not in self.issuers:
+            return "untrusted"
         return "revoked" if int(line.serial, 16) in self.revoked else "valid"
 
     def of(self, what: "Identity | str") -> list[Line]:
@@ -153,11 +158,22 @@ def credentials(platform: Platform) -> Iterator[tuple[str, str, x509.Certificate
 
 def authority(platform: Platform) -> x509.Certificate | None:
     """The certificate of the authority that issues now, if it can be read."""
+    return next(iter(_authorities(platform)), None)
+
+
+def issuers(platform: Platform) -> frozenset[str]:
+    """The authorities whose certificates are trusted now, as the ledger names them."""
+    return frozenset(fingerprint(each) for each in _authorities(platform))
+
+
+def _authorities(platform: Platform) -> Iterator[x509.Certificate]:
+    """The issuing authority first, then the one that is coming or going."""
     from mesh.citadel.kube import decoded
     from mesh.pki.certificates import load_chain
 
-    found = optional(platform, SECRETS, STATE)
-    try:
-        return load_chain(decoded(found or {}).get("ca-cert.pem", b""))[0]
-    except ValueError:
-        return None
+    data = decoded(optional(platform, SECRETS, STATE) or {})
+    for name in (OPERATOR.cert, NEXT.cert, OLD.cert):
+        try:
+            yield load_chain(data.get(name, b""))[0]
+        except ValueError:
+            continue

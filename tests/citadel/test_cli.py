@@ -177,6 +177,10 @@ def test_the_root_is_rotated_to_the_end_with_pilots_help(installed: Served) -> N
             assert now != before
             assert said.splitlines()[-1] == f"done: the root is {now.subject.rfc4514_string()}"
             assert it.citadel.identity.pair.leaf.issuer == now.subject
+            every = json.loads(await meshctl(installed, "list", "--all", "-o", "json"))
+            assert {row["state"] for row in every} >= {"valid", "untrusted"}
+            shown = json.loads(await meshctl(installed, "list", "-o", "json"))
+            assert {row["state"] for row in shown} <= {"valid", "revoked"}
 
     loops.run(test())
 

@@ -52,7 +52,7 @@ async def on_platform(
     metrics = Metrics(further_metrics)
     credentials = CredentialSource(client, namespace)
     keys = JwksSource(config, metrics=JwksMetrics(metrics.registry))
-    every = Combined(config, {credentials: KINDS, keys: JWKS_KINDS})
+    every = Combined(config, {credentials: KINDS, keys: JWKS_KINDS}, ready=keys.ready)
     if trust is not None and follow_trust:
         follow(trust, credentials, namespace)
     key = trust_key(namespace)

@@ -11,8 +11,18 @@ from mesh.model.sources import ConfigSource
 class Combined:
     """A `ConfigSource` of `first`, and of further sources each of which alone brings its kinds."""
 
-    def __init__(self, first: ConfigSource, further: Mapping[ConfigSource, frozenset[str]]) -> None:
+    def __init__(
+        self,
+        first: ConfigSource,
+        further: Mapping[ConfigSource, frozenset[str]],
+        *,
+        ready: Callable[[ObjectKey], bool] = lambda key: True,
+    ) -> None:
+        """`ready` says of an object whether what it needs from another source was asked for; before that it
+        does not count as seen.
+        """
         self._first = first
+        self._ready = ready
         self._by_kind = {kind: source for source, kinds in further.items() for kind in kinds}
         self._sources = (first, *further)
         self.synced = asyncio.Event()
@@ -34,7 +44,7 @@ class Combined:
 
     def seen(self, key: ObjectKey) -> str | None:
         """The version last seen of an object; None if it does not exist."""
-        return self._of(key).seen(key)
+        return self._of(key).seen(key) if self._ready(key) else None
 
     def rejected(self, key: ObjectKey) -> Exception | None:
         """Why the version last seen is not in force."""

@@ -128,6 +128,12 @@ class JwksSource:
         place = self._places.get(key.name)
         return Unusable(place.problem) if place and place.problem else None
 
+    def ready(self, key: ObjectKey) -> bool:
+        """Whether the keys that an object asks for, if any, were tried at least once."""
+        policy = self._config.objects().get(key) if key.kind == RULES_KIND else None
+        asked = (self._places.get(uri) for uri, _ in places(policy)) if policy is not None else ()
+        return all(place is not None and place.tried.is_set() for place in asked)
+
     def problems(self) -> Mapping[str, str]:
         """Why the last attempt failed, by place."""
         return {uri: each.problem for uri, each in self._places.items() if each.problem}

@@ -10,11 +10,12 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from mesh.galley.source.combined import Combined
 from mesh.galley.source.stored import StoredSource
 from mesh.model import ObjectKey
 from mesh.model.jwks import key_of
 from mesh.pilot.jwks.fetch import LARGEST
-from mesh.pilot.jwks.source import JwksSource, Metrics, Pace
+from mesh.pilot.jwks.source import KINDS, JwksSource, Metrics, Pace
 from tests.live import running, until
 from tests.pilot.authz import tokens
 from tests.pilot.jwt.loop import in_loop
@@ -31,6 +32,9 @@ class Rules(StoredSource):
     def __init__(self) -> None:
         super().__init__()
         self.synced.set()
+
+    async def run(self) -> None:
+        """There is nothing to follow."""
 
     def put(self, name: str, *rules: Mapping[str, Any]) -> None:
         """Set a RequestAuthentication."""
@@ -247,6 +251,24 @@ async def test_rules_come_and_go() -> None:
             await until(lambda: not source.objects(), "nothing left")
             assert told == [frozenset({key_of(uri)})] * 2
             assert here.asked == 1
+
+
+@in_loop
+async def test_a_rule_counts_as_seen_only_once_its_keys_were_tried() -> None:
+    async with issuer() as here:
+        rules, policy = Rules(), ObjectKey("RequestAuthentication", "weather", "one")
+        source = JwksSource(rules, pace=NEVER)
+        every = Combined(rules, {source: KINDS}, ready=source.ready)
+        async with running(source):
+            here.gate.clear()
+            rules.put("one", {"issuer": "a", "jwksUri": f"{here.url}/keys"})
+            await until(lambda: here.asked, "the first attempt")
+            assert every.seen(policy) is None
+            here.gate.set()
+            await until(lambda: every.seen(policy) is not None, "the keys")
+            assert known(source, f"{here.url}/keys")
+            rules.remove("one")
+            assert every.seen(policy) is None
 
 
 def test_the_pace_of_fetching() -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mesh.model import ConfigObject, Instance, Labels
-from mesh.model.labels import EMPTY
 from mesh.pilot.reader import Reader
 from mesh.pilot.selection import applying, relevant
 
@@ -58,11 +57,6 @@ def inherited(mode: Mode, levels: Iterable[Iterable[ConfigObject]]) -> Mode:
 def said(mode: str) -> Mode | None:
     """A mode as a policy writes it; None if it leaves it open."""
     return next((each for each in Mode if each.value == mode), None)
-
-
-def closed(read: Reader, namespace: str) -> bool:
-    """Whether a namespace as a whole takes no mutual TLS."""
-    return read.ask(modes, namespace, EMPTY).default is Mode.DISABLE
 
 
 def takes_mtls(read: Reader, instance: Instance, namespace: str) -> bool:

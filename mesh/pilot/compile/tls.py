@@ -6,6 +6,7 @@ over revocation lists.
 """
 
 from collections.abc import Iterable
+from functools import cache
 
 from envoy.config.core.v3 import base_pb2, config_source_pb2, grpc_service_pb2
 from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2
@@ -67,10 +68,19 @@ def mesh_common(
     names: Iterable[common_pb2.SubjectAltNameMatcher], alpn: Iterable[str] = ()
 ) -> tls_pb2.CommonTlsContext:
     """Show the workload's certificate, and trust those of the mesh who have one of these names."""
+    result = CommonTlsContext()
+    result.CopyFrom(_of_mesh(tuple(alpn)))
+    result.combined_validation_context.default_validation_context.match_typed_subject_alt_names.extend(names)
+    return result
+
+
+@cache
+def _of_mesh(alpn: tuple[str, ...]) -> tls_pb2.CommonTlsContext:
+    """What all of the mesh's TLS has in common; made once, since every cluster has it."""
     result = CommonTlsContext(
         tls_certificate_sds_secret_configs=[own()], tls_params=versions(), alpn_protocols=alpn
     )
-    trust(result, ROOTCA, names)
+    trust(result, ROOTCA, ())
     return result
 
 
@@ -122,8 +132,9 @@ def required(common: tls_pb2.CommonTlsContext) -> tls_pb2.DownstreamTlsContext:
     return tls_pb2.DownstreamTlsContext(common_tls_context=common, require_client_certificate=flag(True))
 
 
+@cache
 def plain() -> base_pb2.TransportSocket:
-    """Clear text, where it has to be said."""
+    """Clear text, where it has to be said; not to be changed."""
     return socket(RAW, raw_buffer_pb2.RawBuffer())
 
 

@@ -5,6 +5,7 @@ sidecars it is mutual TLS where the endpoint says that it takes it; a Destinatio
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import base_pb2
@@ -15,7 +16,7 @@ from mesh.api.networking.destination_rule import ClientTLSSettings
 from mesh.model import Port, Protocol, Service
 from mesh.pilot.compile import names, tls, trust
 from mesh.pilot.compile.origination import originate
-from mesh.pilot.compile.peers import ISTIO, closed, takes_mtls
+from mesh.pilot.compile.peers import ISTIO, takes_mtls
 from mesh.pilot.reader import Reader
 
 Match = cluster_pb2.Cluster.TransportSocketMatch
@@ -57,7 +58,7 @@ def upstream(
 def automatic(read: Reader, cluster: cluster_pb2.Cluster, called: Called) -> None:
     """Mutual TLS with whom it is possible, clear text with all others."""
     service = called.service
-    if not read.mesh.enable_auto_mtls or service.mesh_external or read.ask(closed, service.namespace):
+    if not read.mesh.enable_auto_mtls or service.mesh_external:
         return
     if cluster.type == cluster_pb2.Cluster.ORIGINAL_DST:
         if not read.ask(all_secure, service.hostname, called.port.number):
@@ -73,8 +74,9 @@ def automatic(read: Reader, cluster: cluster_pb2.Cluster, called: Called) -> Non
     trust.mark(cluster.metadata, read)
 
 
+@cache
 def mode(value: str) -> Struct:
-    """What an endpoint says of itself."""
+    """What an endpoint says of itself; not to be changed."""
     result = Struct()
     result[TLS_MODE] = value
     return result

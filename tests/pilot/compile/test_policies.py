@@ -133,7 +133,8 @@ def test_callers_follow_the_policies_of_the_called() -> None:
     assert secure(found)
     found.rules(policy("one", "DISABLE"))
     assert not secure(found)
-    assert "transport_socket_matches" not in found.cluster(gateway(), f"outbound|80||a.one.{DOMAIN}")
+    found.rules(policy("one", "STRICT", selector=SELECTED, name="y"))
+    assert secure(found), "the workload's own policy counts"
 
 
 def test_where_the_caller_chooses_the_address_all_instances_must_take_it() -> None:

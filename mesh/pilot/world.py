@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Set
 from typing import Any
 
-from mesh.model import ObjectKey
+from mesh.model import ConfigObject, ObjectKey
 from mesh.model.sources import Changes, ConfigSource, Registry
 from mesh.model.trust import TRUST_NAME
 from mesh.pilot.ads.view import Snapshot
@@ -42,6 +42,7 @@ class World:
         self._kinds = config_kinds | further_kinds
         self._config_changes: frozenset[ObjectKey] = frozenset()
         self._registry_changes = Changes()
+        self._meant: dict[ObjectKey, ConfigObject] = dict(config.objects())
         self._trust: ObjectKey | None = None
         registry.subscribe(self._registry_changed)
         config.subscribe(self._config_changed)
@@ -99,9 +100,22 @@ class World:
     # Changes
 
     def _config_changed(self, keys: frozenset[ObjectKey]) -> None:
-        self._config_changes |= keys
+        """Take note of what means something else now.
+
+        A new status or a refused version does not. Counted as a change it would be taken for the object's
+        last one, and that is in force at once, whatever became of the real one.
+        """
         self._trust = next((key for key in keys if (key.kind, key.name) == TRUST), self._trust)
-        self.changed(keys)
+        objects = self.config.objects()
+        differing = {key for key in keys if objects.get(key) is not self._meant.get(key)}
+        for key in differing:
+            if key in objects:
+                self._meant[key] = objects[key]
+            else:
+                self._meant.pop(key, None)
+        if differing:
+            self._config_changes |= differing
+            self.changed(frozenset(differing))
 
     def _registry_changed(self, changes: Changes) -> None:
         self._registry_changes |= changes

@@ -51,6 +51,12 @@ class Config:
         self._tell(key(name))
         return version
 
+    def touch(self, name: str) -> str:
+        """Give an object a new version that means the same; gives the version."""
+        version = self._next(key(name))
+        self._tell(key(name))
+        return version
+
     def put_invalid(self, name: str, error: Exception) -> str:
         version = self._next(key(name))
         self._rejected[key(name)] = error

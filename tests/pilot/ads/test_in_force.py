@@ -188,3 +188,15 @@ async def connected(w: Whole, count: int) -> None:
         )
 
     assert await sessions.notice.wait_for(ready, deadline=asyncio.get_running_loop().time() + 20)
+
+
+async def test_a_status_written_meanwhile_hides_no_refusal() -> None:
+    """Galley writes what Pilot reports into the object, which gives it a new version of the same meaning."""
+    async with whole(*base(1)) as w, proxy(w.pilot.xds):
+        await connected(w, 1)
+        assert (await w.apply("bad", bad_routes("r")))["state"] == "nack"
+        version = w.config.touch("bad")
+        assert (await w.in_force("bad", versions=(version,)))["state"] == "nack"
+        mended = w.config.put("bad", endpoints("a", 2))
+        w.config.touch("bad")
+        assert (await w.in_force("bad", versions=(mended,)))["state"] == "in-force"

@@ -154,11 +154,21 @@ def router() -> dict[str, Any]:
     return named("router", "filters.http.router.v3.Router")
 
 
+RBAC = "%DYNAMIC_METADATA(envoy.filters.http.rbac:{})%"
+NOTED = {
+    "x-details": "%RESPONSE_CODE_DETAILS%",
+    "x-audited": RBAC.format("istio_audit_shadow_effective_policy_id"),
+    "x-deny-trial": RBAC.format("istio_dry_run_deny_shadow_effective_policy_id"),
+    "x-allow-trial": RBAC.format("istio_dry_run_allow_shadow_engine_result"),
+}
+"""What Envoy tells of a request, as access logs can, by the header in which it is sent back here."""
+
+
 def told() -> dict[str, Any]:
-    """Envoy's own answers say why, in a header."""
-    details = {"header": {"key": "x-details", "value": "%RESPONSE_CODE_DETAILS%"}}
+    """Envoy's own answers say why, in headers."""
+    headers = [{"header": {"key": key, "value": value}} for key, value in NOTED.items()]
     every = {"op": "GE", "value": {"default_value": 0, "runtime_key": "no"}}
-    return {"filter": {"status_code_filter": {"comparison": every}}, "headers_to_add": [details]}
+    return {"filter": {"status_code_filter": {"comparison": every}}, "headers_to_add": headers}
 
 
 def metadata() -> dict[str, Any]:

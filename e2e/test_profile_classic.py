@@ -9,7 +9,18 @@ import pytest
 
 from e2e.conftest import EXTRA
 from e2e.helpers import split, virtual_service
-from e2e.security import SYSTEM, authorize, identity, nothing_crashes, peers, root_of, secret, shake, sources
+from e2e.security import (
+    SYSTEM,
+    authorize,
+    identity,
+    nothing_crashes,
+    one_request_each,
+    peers,
+    root_of,
+    secret,
+    shake,
+    sources,
+)
 from pytest_mesh import ApiRefused, NotInForce, all_ok, status, versions
 from pytest_mesh.authority import Authority, identity_of
 from pytest_mesh.clusters import choose
@@ -90,6 +101,7 @@ def test_rules_and_policies_are_in_force_when_apply_returns(classic: Weather) ->
         for version in ("v1", "v2", "v1"):
             mesh.apply(split(**{version: 100}))
             classic.client.get(classic.forecast, count=5).check(all_ok(), versions(version))
+        mesh.apply(one_request_each("forecast"))
         mesh.apply(authorize("frontends", "ALLOW", sources(principals=["*/sa/frontend"])))
         classic.client.get(classic.forecast).check(status(403))
         classic.outside.get("/api/weather").check(all_ok())

@@ -50,11 +50,13 @@ def written(authority: Authority, names: Names = OPERATOR) -> dict[str, bytes]:
 def read(data: Mapping[str, bytes], where: str, names: Names = OPERATOR) -> Authority:
     """Read one and check that it can issue; `BadAuthority` says which part cannot be used, and why.
 
-    `where` names the Secret. The chain may begin with the certificate itself and end with the root.
+    `where` names the Secret. The chain may begin with the certificate itself and end with the root; a
+    certificate that signed itself needs no root beside it, as Istio keeps its own.
     """
     certificate = _first(data, names.cert, where)
     key = _checked(where, names.key, lambda: load_key(_text(data, names.key, where)))
-    roots = tuple(_chain(data, names.root, where))
+    own = issued(certificate, certificate) and not data.get(names.root, b"").strip()
+    roots = (certificate,) if own else tuple(_chain(data, names.root, where))
     given = _chain(data, names.chain, where) if data.get(names.chain, b"").strip() else []
     above = tuple(each for each in given if each != certificate and each not in roots)
     return Authority(certificate, key, above, _leading_first(certificate, above, roots))

@@ -36,7 +36,7 @@ def listed(platform: Platform) -> tuple[set[int], str]:
     if not lists:
         raise CommandError(
             "nothing can be revoked: the authority's certificate may not sign revocation lists",
-            remedy="give Citadel one whose key usage has cRLSign (Secret cacerts)",
+            remedy="give it one with the key usage cRLSign: Secret cacerts, or 'meshctl cert rotate-root'",
         )
     everywhere = set.intersection(*({entry.serial_number for entry in each} for each in lists))
     return everywhere, str(found["metadata"]["resourceVersion"])

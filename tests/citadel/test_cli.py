@@ -185,21 +185,26 @@ def test_the_root_is_rotated_to_the_end_with_pilots_help(installed: Served) -> N
     loops.run(test())
 
 
+MISTAKES = (
+    ("neither an identity nor a serial number", ("revoke", "forecast")),
+    ("is no trust domain", ("revoke", "spiffe://UPPER/ns/a/sa/b")),
+    ("the ledger has no certificate of", ("revoke", "default/nobody")),
+    ("is the control plane's own", ("revoke", f"{SYSTEM}/istio-citadel")),
+    ("is no reason that a CRL knows", ("revoke", "default/nobody", "--reason", "spite")),
+    ("is not revoked", ("restore", "default/nobody")),
+    ("the ledger has no certificate of", ("show", "abcdef0123456789")),
+)
+
+
 def test_mistakes_are_explained(installed: Served) -> None:
     async def test() -> None:
         async with control_plane(installed):
-            for words, arguments in (
-                ("neither an identity nor a serial number", ("revoke", "forecast")),
-                ("is no trust domain", ("revoke", "spiffe://UPPER/ns/a/sa/b")),
-                ("the ledger has no certificate of", ("revoke", "default/nobody")),
-                ("is the control plane's own", ("revoke", f"{SYSTEM}/istio-citadel")),
-                ("is no reason that a CRL knows", ("revoke", "default/nobody", "--reason", "spite")),
-                ("is not revoked", ("restore", "default/nobody")),
-                ("the ledger has no certificate of", ("show", "abcdef0123456789")),
-            ):
-                said = await meshctl(installed, *arguments, code=1)
-                assert words in said
-                assert "try: " in said
+            said = await asyncio.gather(
+                *(meshctl(installed, *arguments, code=1) for _, arguments in MISTAKES)
+            )
+        for (words, _), text in zip(MISTAKES, said, strict=True):
+            assert words in text
+            assert "try: " in text
 
     loops.run(test())
 

@@ -1,5 +1,6 @@
 """S1: the operator's own authority is checked at the start; the error names what is wrong with which part."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,6 +21,7 @@ from tests.pocketkube.api.rig import Served
 
 pytestmark = pytest.mark.behaviour("S1")
 NOW = datetime.now(UTC)
+STATE = "istio-ca-secret"
 
 
 def texts(**changes: Any) -> dict[str, bytes]:
@@ -89,13 +91,11 @@ def test_what_cannot_be_used_is_named(served: Served, case: str) -> None:
     loops.run(test())
 
 
-async def prepared(served: Served, data: dict[str, bytes]) -> str:
-    """A namespace with a Secret `cacerts`."""
-    import asyncio
-
+async def prepared(served: Served, data: dict[str, bytes], name: str = "cacerts") -> str:
+    """A namespace with a Secret."""
     namespace = await asyncio.to_thread(served.namespace)
     await ensure_account(served, namespace, "istio-citadel")
-    secret = {"metadata": {"name": "cacerts"}, "type": "Opaque", "data": encoded(data)}
+    secret = {"metadata": {"name": name}, "type": "Opaque", "data": encoded(data)}
     await asyncio.to_thread(served.run, served.api.create("secrets", secret, namespace))
     return namespace
 
@@ -135,5 +135,39 @@ def test_a_bad_one_that_comes_later_changes_nothing(served: Served) -> None:
             await it.citadel.core.step()
             assert it.citadel.trust.roots() == roots
             await certificate(it, await it.account(it.namespace, "forecast"))
+
+    loops.run(test())
+
+
+def test_the_secret_of_an_istio_that_was_here_is_taken_over(served: Served) -> None:
+    """Istio keeps its self-signed root without a copy in `root-cert.pem`; it may not sign lists."""
+
+    async def test() -> None:
+        key = new_key("rsa-2048")
+        root = made("cluster.local", key, now=NOW, bits=("key_cert_sign",))
+        data = {"ca-cert.pem": chain_pem([root]), "ca-key.pem": key_pem(key)}
+        namespace = await prepared(served, data | {"root-cert.pem": b"", "cert-chain.pem": b""}, STATE)
+        async with mesh(served, namespace=namespace) as it:
+            assert it.citadel.trust.bundle.certificates == (root,)
+            assert it.citadel.trust.current.crl == ""
+            me = await it.account(namespace, "forecast")
+            assert load_chain((await certificate(it, me)).chain)[0].issuer == root.subject
+
+    loops.run(test())
+
+
+def test_a_state_that_is_damaged_at_the_start_is_not_replaced_in_silence(served: Served) -> None:
+    async def test() -> None:
+        for data, words in (
+            (with_(texts(), ca_cert=b"rubbish"), "istio-ca-secret, ca-cert.pem: no certificates can be read"),
+            (
+                with_(texts(), ca_key=key_pem(new_key())),
+                "istio-ca-secret, ca-key.pem: the private key does not",
+            ),
+        ):
+            namespace = await prepared(served, data, STATE)
+            with pytest.raises(BadAuthority, match=words):
+                async with mesh(served, namespace=namespace):
+                    pass
 
     loops.run(test())

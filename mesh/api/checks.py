@@ -82,27 +82,37 @@ def joined(path: str, further: str) -> str:
     return f"{path}.{further}" if path and further and not further.startswith("[") else path + further
 
 
-def walk(message: BaseModel, path: str) -> Iterator[tuple[str, BaseModel]]:
+def walk(message: BaseModel, path: str) -> list[tuple[str, BaseModel]]:
     """A message and all that are in it, with their paths, the outer one first."""
-    yield path, message
-    fields = type(message).model_fields
-    for name, value in vars(message).items():
-        if isinstance(value, BaseModel | tuple | dict) and value:
-            yield from inside(value, joined(path, fields[name].alias or name) if name in fields else path)
+    found: list[tuple[str, BaseModel]] = []
+    _walk(message, path, found)
+    return found
 
 
-def inside(value: Any, path: str) -> Iterator[tuple[str, BaseModel]]:
-    """The messages in the value of a field."""
-    if isinstance(value, BaseModel):
-        yield from walk(value, path)
-    elif isinstance(value, tuple):
-        for index, each in enumerate(value):
-            if isinstance(each, BaseModel):
-                yield from walk(each, f"{path}[{index}]")
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            if isinstance(each, BaseModel):
-                yield from walk(each, f"{path}[{key}]")
+def _walk(message: BaseModel, path: str, found: list[tuple[str, BaseModel]]) -> None:
+    found.append((path, message))
+    values = vars(message)
+    for name, alias in holding(type(message)):
+        value = values.get(name)
+        if not value and not isinstance(value, BaseModel):
+            continue
+        place = f"{path}.{alias}" if path else alias
+        if isinstance(value, BaseModel):
+            _walk(value, place, found)
+        else:
+            for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+                if isinstance(each, BaseModel):
+                    _walk(each, f"{place}[{key}]", found)
+
+
+@cache
+def holding(cls: type[BaseModel]) -> tuple[tuple[str, str], ...]:
+    """The fields that messages may be in: attribute, and name for people."""
+    return tuple(
+        (name, field.alias or name)
+        for name, field in cls.model_fields.items()
+        if next(models_in(field.annotation), None) is not None
+    )
 
 
 def partial(cls: type[M], data: Mapping[str, Any]) -> M:

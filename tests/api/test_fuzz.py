@@ -8,7 +8,7 @@ kept in `corpus/` and tried first, every time.
 import json
 import os
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any, get_origin
 
 import pytest
@@ -26,7 +26,7 @@ from mesh.galley.review import ReviewProblem, judge
 
 pytestmark = pytest.mark.behaviour("S3", "G1")
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "80"))  # `tox -e deep` takes more
-DEADLINE = 1.0  # seconds for one object, with room for a busy machine
+DEADLINE = 1.0  # seconds of CPU for one object
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
 BUDGET = settings(
     max_examples=EXAMPLES, deadline=None, database=None,
@@ -77,9 +77,9 @@ def obj(kind: str, spec: Any) -> dict[str, Any]:
 
 def checked(value: dict[str, Any]) -> None:
     """Validate an object as the webhook does: an answer, in time, that can be sent."""
-    begun = perf_counter()
+    begun = process_time()
     errors, warnings = admit(value)
-    took = perf_counter() - begun
+    took = process_time() - begun
     assert took < DEADLINE, f"it took {took:.2f} s"
     for each in (*errors, *warnings):
         assert each.path
@@ -137,11 +137,11 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=25).map("".join))
 @BUDGET
 def test_a_text_may_be_anything(text: str) -> None:
-    begun = perf_counter()
+    begun = process_time()
     list(check_text(text, file="fuzz.yaml"))
     for read in (load_yaml, MeshConfig.from_yaml):
         try:
             read(text)
         except ConfigError as error:
             assert str(error)
-    assert perf_counter() - begun < DEADLINE
+    assert process_time() - begun < DEADLINE

@@ -185,14 +185,21 @@ def http_keys(rule: AuthorizationRule) -> Iterator[str]:
 
 def contents(message: Source | Operation) -> Iterator[Fault]:
     """What is wrong with the values of a source or an operation."""
-    values = {name: getattr(message, name) for name in type(message).model_fields}
+    values = vars(message)
     if not any(values.values()):
         yield Fault("", "is empty", "write at least one field, or leave it out to mean all")
     for name, some in values.items():
-        yield from bad_values(name, some, type(message).model_fields[name].alias or name)
+        if some:
+            yield from bad_values(name, some, place(message, name))
 
 
 def doubts(message: Source | Operation) -> Iterator[Fault]:
     """Which values are doubtful."""
-    for name, field in type(message).model_fields.items():
-        yield from doubtful_values(name, getattr(message, name), field.alias or name)
+    for name, some in vars(message).items():
+        if some:
+            yield from doubtful_values(name, some, place(message, name))
+
+
+def place(message: Source | Operation, name: str) -> str:
+    """The name of a field for people."""
+    return type(message).model_fields[name].alias or name

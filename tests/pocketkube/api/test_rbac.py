@@ -127,6 +127,23 @@ def test_requests_without_a_right_are_forbidden(strict: Served) -> None:
         assert session.get(path, params={"watch": "1"}).status_code == 403
 
 
+def test_a_rule_that_names_an_object_holds_for_lists_of_it_alone(strict: Served) -> None:
+    namespace = strict.namespace()
+    one = role("one", resources=["configmaps"], resourceNames=["c"], verbs=["list", "watch"])
+    strict.run(strict.api.create(f"roles.{GROUP}", one, namespace))
+    subject = {"kind": "ServiceAccount", "name": "default"}
+    strict.run(strict.api.create(f"rolebindings.{GROUP}", binding("one", "Role", subject), namespace))
+    strict.run(strict.api.create("configmaps", config_map("c", a="b"), namespace))
+    path = f"{strict.url}/api/v1/namespaces/{namespace}/configmaps"
+    with requests.Session() as session:
+        session.verify, session.trust_env = str(strict.ca), False
+        session.headers["Authorization"] = f"Bearer {strict.api.mint_token(namespace, 'default')}"
+        found = session.get(path, params={"fieldSelector": "metadata.name=c"})
+        assert [item["metadata"]["name"] for item in found.json()["items"]] == ["c"]
+        assert session.get(path).status_code == 403
+        assert session.get(path, params={"fieldSelector": "metadata.name!=c"}).status_code == 403
+
+
 def test_can_i_tells_the_same(strict: Served) -> None:
     namespace = strict.namespace()
     question = ("auth", "can-i", "list", "pods", "-n", namespace)

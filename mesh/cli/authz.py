@@ -56,7 +56,7 @@ def check(
         return
     chain = chosen(found, port)
     request = Request(
-        method=method or "GET", path=path or "/", host=host, port=chain.port, server_name=sni,
+        method=method or "GET", path=path or "/", host=host, port=chain.port if port is None else port, server_name=sni,
         principal=principal.removeprefix("spiffe://"), source_ip=source_ip, remote_ip=remote_ip,
         headers=dict(map(divided, header or ())), claims=parsed(claims),
     )  # fmt: skip
@@ -90,10 +90,11 @@ def rows(found: Iterable[Chain]) -> Iterator[tuple[str, str, str, str, str]]:
 
 
 def chosen(found: list[Chain], port: int | None) -> Chain:
-    """The chain of a port, or the first of HTTP."""
-    for chain in sorted(found, key=lambda each: (not each.http, each.port == 0)):
-        if port in (None, chain.port):
-            return chain
+    """The chain of a port, else of all other ports; without a port the first of HTTP."""
+    for wanted in (port, 0):
+        for chain in sorted(found, key=lambda each: (not each.http, each.port == 0)):
+            if wanted in (None, chain.port):
+                return chain
     known = ", ".join(sorted({str(each.port) for each in found if each.port})) or "none"
     raise CommandError(
         f"the Pod's Envoy has no chain of filters for port {port}", remedy=f"its ports are: {known}"

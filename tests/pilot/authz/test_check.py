@@ -207,9 +207,14 @@ def test_claims_must_be_an_object(text: str) -> None:
         authz.parsed(text)
 
 
-def test_a_port_that_is_not_there(chain: Chain) -> None:
-    with pytest.raises(CommandError, match="no chain of filters for port 7"):
-        authz.chosen([chain], 7)
+def test_the_chain_of_a_port() -> None:
+    web, other, rest = Chain("a", 80, True), Chain("a", 81, False), Chain("a", 0, False)
+    assert authz.chosen([rest, other, web], None) is web
+    assert authz.chosen([rest, other, web], 81) is other
+    assert authz.chosen([rest, other, web], 7) is rest
+    with pytest.raises(CommandError, match="no chain of filters for port 7") as failed:
+        authz.chosen([web, other], 7)
+    assert "80, 81" in failed.value.remedy
 
 
 def test_a_name_that_is_nobodys_stays() -> None:

@@ -56,7 +56,8 @@ def check(
         return
     chain = chosen(found, port)
     request = Request(
-        method=method or "GET", path=path or "/", host=host, port=chain.port if port is None else port, server_name=sni,
+        method=method or "GET", path=path or "/", host=host, server_name=sni,
+        port=chain.port if port is None else port,
         principal=principal.removeprefix("spiffe://"), source_ip=source_ip, remote_ip=remote_ip,
         headers=dict(map(divided, header or ())), claims=parsed(claims),
     )  # fmt: skip

@@ -6,7 +6,7 @@ And what is not served yet. Nothing of this is refused (the other half may be on
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from mesh.api.networking import DestinationRule, Gateway, VirtualService
+from mesh.api.networking import DestinationRule, Gateway, ServiceEntry, VirtualService
 from mesh.api.networking.gateway import ServerTLSSettings
 from mesh.api.networking.virtual_service import MESH_GATEWAY, Destination
 from mesh.api.security import AuthorizationPolicy, RequestAuthentication
@@ -50,6 +50,8 @@ def of_object(snapshot: Snapshot, rule: ConfigObject) -> Iterator[Problem]:
             yield from of_host(snapshot, rule)
         case Gateway():
             yield from of_servers(snapshot, rule)
+        case ServiceEntry():
+            yield from of_entry(snapshot, rule)
         case AuthorizationPolicy():
             yield from (Problem(rule.key, *each) for each in authorization.of_policy(snapshot, rule))
         case RequestAuthentication():
@@ -137,6 +139,25 @@ def of_servers(snapshot: Snapshot, rule: ConfigObject) -> Iterator[Problem]:
             yield Problem(rule.key, f"{path}.mode", message, "use PASSTHROUGH and a VirtualService")
         else:
             yield from of_secrets(snapshot, rule, path, server.tls)
+
+
+def of_entry(snapshot: Snapshot, rule: ConfigObject) -> Iterator[Problem]:
+    """Hosts of a ServiceEntry that somebody else has, and endpoints that cannot be reached."""
+    for index, host in enumerate(rule.spec.hosts):
+        service: Service | None = snapshot.get(tables.SERVICE, host.lower().removesuffix("."))
+        if service and service.origin and service.namespace != rule.namespace:
+            message = f"{host} is {service.origin}'s already, which is older or the platform's"
+            yield Problem(
+                rule.key, f"spec.hosts[{index}]", message, "leave the host out, or remove the other"
+            )
+    for index, endpoint in enumerate(rule.spec.endpoints):
+        if endpoint.address.startswith("unix://"):
+            path = f"spec.endpoints[{index}].address"
+            message = "proxies run in containers of their own and see no sockets of the workload"
+            yield Problem(rule.key, path, message, "name an IP address or a host")
+    if rule.spec.resolution == "DYNAMIC_DNS":
+        message = "DYNAMIC_DNS is not served, so callers go where they have looked up themselves"
+        yield Problem(rule.key, "spec.resolution", message, "use NONE, or DNS and one host")
 
 
 def of_secrets(

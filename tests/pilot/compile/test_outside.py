@@ -86,8 +86,8 @@ def answer(tmp_path: Path, server: Upstream, rules: str = "", more: str = "", *,
     if "caCertificates" not in more:
         more += f", caCertificates: {ca}"
     text = RULES.format(port=server.port, more=more) + rules
-    mode = "REGISTRY_ONLY" if known else "ALLOW_ANY"
-    mesh = MeshConfig(outbound_traffic_policy=OutboundTrafficPolicy(mode=mode))
+    policy = OutboundTrafficPolicy(mode="REGISTRY_ONLY") if known else OutboundTrafficPolicy()
+    mesh = MeshConfig(outbound_traffic_policy=policy)
     world = World(SERVICES.format(egress=egress), text, mesh)
     with contextlib.ExitStack() as stack:
         started(stack, world, sidecar(), "0.0.0.0_80", port, tmp_path / "caller", CLIENT)

@@ -80,3 +80,27 @@ def test_what_is_not_served_yet() -> None:
         "spec.servers[0].tls.credentialName: there is no Secret istio-system/a with tls.crt and tls.key, "
         "so the server is left out"
     ]
+
+
+@pytest.mark.behaviour("T7")
+def test_entries_whose_hosts_are_taken_or_that_are_not_served() -> None:
+    taken = "a.weather.svc.cluster.local"
+    assert found(f"""
+    kind: ServiceEntry
+    metadata: {{name: one, namespace: elsewhere}}
+    spec:
+      hosts: [forecast.weather.svc.cluster.local]
+      ports: [{{number: 80, name: http, protocol: HTTP}}]
+      resolution: STATIC
+      endpoints: [{{address: "unix:///run/{taken}"}}]
+    ---
+    kind: ServiceEntry
+    metadata: {{name: two}}
+    spec: {{hosts: ["*.b.example"], ports: [{{number: 80, name: http}}], resolution: DYNAMIC_DNS}}
+    """) == [
+        "spec.hosts[0]: forecast.weather.svc.cluster.local is Service weather/forecast's already, "
+        "which is older or the platform's",
+        "spec.endpoints[0].address: proxies run in containers of their own "
+        "and see no sockets of the workload",
+        "spec.resolution: DYNAMIC_DNS is not served, so callers go where they have looked up themselves",
+    ]

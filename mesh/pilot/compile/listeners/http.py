@@ -88,11 +88,22 @@ def gateway(
     result = manager(mesh, f"outbound_{address}_{port}", guards, (offers(),))
     result.use_remote_address.value = True
     result.server_name = "istio-envoy"
-    result.forward_client_cert_details = Manager.SANITIZE_SET
+    result.forward_client_cert_details = certificate_details(mesh)
     tell_caller(result)
     result.set_current_client_cert_details.cert = True
     result.rds.CopyFrom(rds(route_name))
     return finished(result)
+
+
+def certificate_details(mesh: MeshConfig) -> Manager.ForwardClientCertDetails.ValueType:
+    """What gateways do with X-Forwarded-Client-Cert: by default what callers say of it is dropped.
+
+    Source: Istio, `defaultConfig.gatewayTopology.forwardClientCertDetails` of the mesh's settings.
+    """
+    topology = (mesh.default_config.model_extra or {}).get("gatewayTopology") or {}
+    wanted = topology.get("forwardClientCertDetails", "SANITIZE_SET")
+    known = Manager.ForwardClientCertDetails.keys()
+    return Manager.ForwardClientCertDetails.Value(wanted if wanted in known else "SANITIZE_SET")
 
 
 def tell_caller(manager: http_connection_manager_pb2.HttpConnectionManager) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 
-from mesh.model import ObjectKey
+from mesh.model import ConfigObject, ObjectKey
 from mesh.model.trust import ROOTCA
 from mesh.pilot.ads.pushes import Pushes
 from mesh.pilot.ads.session import Session
@@ -49,6 +49,8 @@ class Programmed:
         self._announce = announce
         self.announced = ""
         """The digest that was announced last."""
+        self._newest: ConfigObject | None = None
+        self._digest = ""
         self._left: list[Session] = []
         self._left_of = ""
 
@@ -72,7 +74,9 @@ class Programmed:
     def digest(self) -> str:
         """Names the newest bundle; empty as long as there is none."""
         held = self._world.config.objects().get(self._key)
-        return held.spec.digest if held is not None else ""
+        if held is not self._newest:  # asked at each notice, and a long list takes a while to hash
+            self._newest, self._digest = held, held.spec.digest if held is not None else ""
+        return self._digest
 
     def due(self) -> bool:
         """Whether everybody has the newest bundle and nobody has been told."""

@@ -24,6 +24,7 @@ from tests.live import client_of
 from tests.pocketkube.api.rig import Served
 
 DOMAIN = "cluster.local"
+DEADLINE = 30.0  # seconds; machines are busy
 _numbers = itertools.count(1)
 
 
@@ -182,7 +183,7 @@ class channel:  # noqa: N801 - used as a statement
 
 async def eventually(condition: Callable[[], Any], what: str) -> Any:
     """The condition's value once it is true; it may be a coroutine function."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         while True:
             value = condition()
             value = await value if asyncio.iscoroutine(value) else value

@@ -60,12 +60,12 @@ def test_it_serves_until_it_is_asked_to_end(served: Served) -> None:
     with program(served, "--namespace", prepared(served), "--trust-domain", "example.org") as process:
         port = said(process, "serving")["http"]
         for path in ("ready", "version", "metrics"):
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=20) as answer:
                 body = answer.read().decode()
         assert "citadel_server_csr_count_total 0.0" in body
         assert "citadel_server_root_cert_expiry_timestamp" in body
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/debug", timeout=5)
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/debug", timeout=20)
         caught.value.close()
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=10)

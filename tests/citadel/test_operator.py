@@ -109,7 +109,7 @@ def test_the_operators_authority_issues_with_its_whole_chain(served: Served, alg
             pair = await certificate(it, me, seconds=int(90 * YEAR.total_seconds() / 365))
             chain = load_chain(pair.chain)
             assert chain[1:] == [authority.certificate, *authority.above]
-            assert chain_problem(chain, [root], NOW) is None
+            assert chain_problem(chain, [root], it.clock()) is None
             assert pair.leaf.not_valid_after_utc == authority.certificate.not_valid_after_utc
             assert len(it.citadel.trust.current.crl) > 0
 

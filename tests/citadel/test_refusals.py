@@ -165,10 +165,10 @@ def test_a_certificate_that_expires_during_a_connection_ends_it(served: Served) 
             me = await it.account(it.namespace, "forecast")
             pair = await certificate(it, me, seconds=600)
             async with channel(it, pair) as call:
-                await call(wire.certificate_request(csrs.request(me, new_key()), 60), timeout=5)
+                await call(wire.certificate_request(csrs.request(me, new_key()), 60), timeout=20)
                 it.clock.pass_(minutes=11)
                 with pytest.raises(grpc.aio.AioRpcError, match="expired at"):
-                    await call(wire.certificate_request(csrs.request(me, new_key()), 60), timeout=5)
+                    await call(wire.certificate_request(csrs.request(me, new_key()), 60), timeout=20)
 
     loops.run(test())
 
@@ -180,7 +180,7 @@ def test_nobody_is_heard_without_tls_or_without_a_certificate(served: Served) ->
             for port in (it.citadel.token_port, it.citadel.mutual_port):
                 async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as plain:
                     with pytest.raises(grpc.aio.AioRpcError, match="UNAVAILABLE"):
-                        await plain.unary_unary(wire.PATH)(message, timeout=5)
+                        await plain.unary_unary(wire.PATH)(message, timeout=20)
             nobody = CitadelClient(
                 f"127.0.0.1:{it.citadel.mutual_port}", "", it.citadel.trust.roots, lambda: "t",
                 server_name=f"istio-citadel.{it.namespace}.svc",
@@ -220,7 +220,7 @@ def test_what_is_no_request_is_no_fault(served: Served) -> None:
                     b"\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
                 ):
                     with pytest.raises(grpc.aio.AioRpcError) as caught:
-                        await call(raw, timeout=5)
+                        await call(raw, timeout=20)
                     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
             assert (
                 it.citadel.metrics.registry.get_sample_value("citadel_server_internal_error_count_total") == 0

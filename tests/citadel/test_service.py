@@ -46,7 +46,7 @@ def test_the_answer_is_what_other_agents_expect(served: Served) -> None:
             me = await it.account(it.namespace, "forecast")
             pair = await certificate(it, me)
             async with channel(it, pair) as call:
-                raw = await call(wire.certificate_request(csrs.request(me, new_key()), 0), timeout=5)
+                raw = await call(wire.certificate_request(csrs.request(me, new_key()), 0), timeout=20)
             leaf, root = wire.IstioCertificateResponse.FromString(raw).cert_chain
             (certificate_,) = load_chain(leaf.encode())
             assert load_chain(root.encode()) == list(it.citadel.trust.bundle.certificates)
@@ -83,7 +83,7 @@ def test_health_is_told_over_grpc(served: Served) -> None:
             async with grpc.aio.secure_channel(address, credentials, options=options) as open_channel:
                 stub = health_pb2_grpc.HealthStub(open_channel)
                 for name in ("", wire.SERVICE):
-                    answer = await stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)
+                    answer = await stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=20)
                     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
     loops.run(test())

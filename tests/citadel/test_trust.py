@@ -44,11 +44,11 @@ def test_a_revoked_certificate_is_refused_at_once_on_open_connections_too(served
             me = await it.account(it.namespace, "forecast")
             pair, other = await certificate(it, me), await certificate(it, me)
             async with channel(it, pair) as call:
-                await call(wire.certificate_request(csrs.request(me, new_key()), 60), timeout=5)
+                await call(wire.certificate_request(csrs.request(me, new_key()), 60), timeout=20)
                 await revoke(it, "one", serials=[f"{pair.leaf.serial_number:x}"])
                 await eventually(lambda: listed(it, pair), "the list")
                 with pytest.raises(grpc.aio.AioRpcError, match="was revoked \\(keyCompromise\\)"):
-                    await call(wire.certificate_request(csrs.request(me, new_key()), 60), timeout=5)
+                    await call(wire.certificate_request(csrs.request(me, new_key()), 60), timeout=20)
             with pytest.raises(SigningRefused, match="was revoked"):
                 await by_certificate(it, pair, me)
             await by_certificate(it, other, me)

@@ -37,7 +37,7 @@ def leaf(by: Authority, *, days: float = 1 / 24, key: Key | None = None) -> x509
     return by.sign(Subject(ME), made.public_key(), now=NOW, lifetime=timedelta(days=days), skew=SKEW)
 
 
-def pair_of(by: Authority, *, days: float = 1 / 24, names: tuple[str, ...] = ()) -> KeyPair:
+def pair_of(by: Authority, *, days: float = 1, names: tuple[str, ...] = ()) -> KeyPair:
     """The same with its key, perhaps for a server of these names."""
     key = new_key()
     made = by.sign(Subject(ME, names), key.public_key(), now=NOW, lifetime=timedelta(days=days), skew=SKEW)

@@ -126,7 +126,7 @@ async def call(port: int, trusted: bytes, pair: KeyPair | None = None) -> bytes:
     credentials = grpc.ssl_channel_credentials(trusted, *((pair.key, pair.chain) if pair else ()))
     options = (("grpc.ssl_target_name_override", "localhost"),)
     async with grpc.aio.secure_channel(f"127.0.0.1:{port}", credentials, options=options) as channel:
-        answer: bytes = await channel.unary_unary("/t/Who")(b"", timeout=5)
+        answer: bytes = await channel.unary_unary("/t/Who")(b"", timeout=20)
         return answer
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mesh.api.networking import DestinationRule, Gateway, ServiceEntry, VirtualService
+from mesh.api.networking.destination_rule import ClientTLSSettings
 from mesh.api.networking.gateway import ServerTLSSettings
 from mesh.api.networking.virtual_service import MESH_GATEWAY, Destination
 from mesh.api.security import AuthorizationPolicy, RequestAuthentication
@@ -48,6 +49,7 @@ def of_object(snapshot: Snapshot, rule: ConfigObject) -> Iterator[Problem]:
                 yield from of_destination(snapshot, rule, path, destination)
         case DestinationRule():
             yield from of_host(snapshot, rule)
+            yield from of_credentials(snapshot, rule)
         case Gateway():
             yield from of_servers(snapshot, rule)
         case ServiceEntry():
@@ -126,6 +128,32 @@ def of_host(snapshot: Snapshot, rule: ConfigObject) -> Iterator[Problem]:
     host = full(rule.spec.host, rule.namespace)
     if not is_wildcard(host) and snapshot.get(tables.SERVICE, host) is None:
         yield Problem(rule.key, "spec.host", f"there is no service {host}", dotted(rule.spec.host, rule))
+
+
+def of_credentials(snapshot: Snapshot, rule: ConfigObject) -> Iterator[Problem]:
+    """Secrets that a DestinationRule names and that no gateway's namespace has; sidecars never use them."""
+    gateways = [each for each in snapshot.table(tables.OBJECT).values() if each.key.kind == "Gateway"]
+    homes = sorted(set().union(*(namespaces_of(snapshot, each) for each in gateways)))
+    for path, tls in client_tls(rule.spec):
+        name = tls.credential_name
+        if name and not any(has_secret(snapshot, each, name + CA_SUFFIX) for each in homes):
+            message = f"no gateway's namespace ({', '.join(homes) or 'there are none'}) has a Secret {name}"
+            remedy = "create it where the egress gateway runs; sidecars take certificates from files only"
+            yield Problem(rule.key, f"{path}.tls.credentialName", message, remedy)
+
+
+def client_tls(spec: DestinationRule) -> Iterator[tuple[str, ClientTLSSettings]]:
+    """Every TLS setting of a DestinationRule, with the path of its policy."""
+    policies = [("spec.trafficPolicy", spec.traffic_policy)]
+    policies += [
+        (f"spec.subsets[{i}].trafficPolicy", each.traffic_policy) for i, each in enumerate(spec.subsets)
+    ]
+    for path, policy in policies:
+        if policy is not None and policy.tls is not None:
+            yield path, policy.tls
+        for i, port in enumerate(policy.port_level_settings if policy else ()):
+            if port.tls is not None:
+                yield f"{path}.portLevelSettings[{i}]", port.tls
 
 
 def of_servers(snapshot: Snapshot, rule: ConfigObject) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tl
 from google.protobuf.message import Message
 
 from mesh.model.trust import ROOTCA
-from mesh.pilot.compile.messages import flag, from_pilot, packed
+from mesh.pilot.compile.messages import flag, from_pilot, packed, seconds
 
 TransportSocket = base_pb2.TransportSocket
 CommonTlsContext = tls_pb2.CommonTlsContext
@@ -30,6 +30,9 @@ OWN = "default"
 """The secret by which the agent gives a workload's own certificate."""
 AGENT = "sds-grpc"
 """The bootstrap's cluster that leads to the agent."""
+
+PATIENCE = 1.0
+"""Seconds to wait for a gateway's secret."""
 
 MESH_CIPHERS = (
     "ECDHE-ECDSA-AES256-GCM-SHA384",
@@ -55,8 +58,13 @@ def from_agent() -> config_source_pb2.ConfigSource:
 
 
 def secret(name: str) -> secret_pb2.SdsSecretConfig:
-    """A secret that Pilot sends."""
-    return SecretConfig(name=name, sds_config=from_pilot())
+    """A secret that Pilot sends. One that is missing must not hold up everything else that is new: after
+    `PATIENCE` Envoy goes on, and what needs the secret refuses connections until it comes.
+    """
+    source = from_pilot()
+    if name != ROOTCA:
+        source.initial_fetch_timeout.CopyFrom(seconds(PATIENCE))
+    return SecretConfig(name=name, sds_config=source)
 
 
 def own() -> secret_pb2.SdsSecretConfig:

@@ -265,7 +265,9 @@ def test_mutual_tls_with_files() -> None:
 def test_credentials_are_for_gateways() -> None:
     found = world(OUTSIDE, origination("mode: MUTUAL, credentialName: mine"))
     common = socket_of(found, EGRESS)["common_tls_context"]
-    assert common["tls_certificate_sds_secret_configs"][0]["name"] == "kubernetes://mine"
+    (shown,) = common["tls_certificate_sds_secret_configs"]
+    assert shown["name"] == "kubernetes://mine"
+    assert shown["sds_config"]["initial_fetch_timeout"] == "1s", "a missing one must not hold up others"
     combined = common["combined_validation_context"]
     assert combined["validation_context_sds_secret_config"]["name"] == "kubernetes://mine-cacert"
     assert "tls_certificate_sds_secret_configs" not in socket_of(found, sidecar())["common_tls_context"]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mesh.model.trust import Credential
 from mesh.pilot.problems import problems
 from tests.pilot.compile.world import World
 
@@ -104,3 +105,26 @@ def test_entries_whose_hosts_are_taken_or_that_are_not_served() -> None:
         "and see no sockets of the workload",
         "spec.resolution: DYNAMIC_DNS is not served, so callers go where they have looked up themselves",
     ]
+
+
+@pytest.mark.behaviour("T7")
+def test_credentials_that_no_gateway_has() -> None:
+    rules = """
+    kind: DestinationRule
+    metadata: {name: a}
+    spec:
+      host: forecast
+      trafficPolicy:
+        portLevelSettings: [{port: {number: 3002}, tls: {mode: SIMPLE, credentialName: mine}}]
+    """
+    (problem,) = found(rules)
+    assert problem.startswith("spec.trafficPolicy.portLevelSettings[0].tls.credentialName: no gateway's")
+    world = World(rules=rules)
+    world.rules("""
+    kind: Gateway
+    metadata: {name: leaving}
+    spec:
+      servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
+    """)
+    world.secret("mine", Credential(ca_cert="roots"))
+    assert problems(world.snapshot) == []

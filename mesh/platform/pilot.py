@@ -28,7 +28,10 @@ class PilotDebug:
     none. `client` is a `kubernetes` ApiClient. Threads may share it: each request has a connection to itself.
     """
 
-    def __init__(self, client: Any, find: Callable[[], str], *, namespace: str = NAMESPACE) -> None:
+    def __init__(
+        self, client: Any, find: Callable[[], str], *, namespace: str = NAMESPACE, port: int = PORT
+    ) -> None:
+        self._port = port
         self._client = client
         self._find = find
         self._namespace = namespace
@@ -73,7 +76,7 @@ class PilotDebug:
         try:
             return self._idle.pop()
         except IndexError:
-            return Forward(self._client, self._namespace, self._find(), PORT)
+            return Forward(self._client, self._namespace, self._find(), self._port)
 
 
 def _understood(answer: Answer) -> Any:

@@ -280,6 +280,21 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         assert f"HTTP on 127.0.0.1:{port}" in refused(*arguments, "--debug-port", port)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--config-address", "istio-galley:9901"), "--config-address needs --ca-address"),
+        (("--ca-address", "istio-citadel"), "'istio-citadel' is not HOST:PORT"),
+    ],
+)
+def test_options_that_do_not_go_together_are_named(options: tuple[str, ...], words: str) -> None:
+    done = subprocess.run(
+        [PILOT, "discovery", *options], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
 def test_without_a_cluster_it_says_so() -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("KUBERNETES_")}
     done = subprocess.run(

@@ -1,6 +1,7 @@
 """`meshctl cert`: the mesh's certificates. What there is, what expires when, and what to do about it."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -36,8 +37,9 @@ def list_(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List the certificates that Citadel has issued: whose, until when, valid or revoked."""
-    platform, now = Platform.connect(kubeconfig, context), datetime.now(UTC)
-    issued = data.Issued.read(platform)
+    now = datetime.now(UTC)
+    with closing(Platform.connect(kubeconfig, context)) as platform:
+        issued = data.Issued.read(platform)
     rows = [
         {
             "identity": line.identity,
@@ -72,8 +74,8 @@ def show(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Show what the mesh trusts and revoked (root), or the certificates of an identity or serial number."""
-    platform = Platform.connect(kubeconfig, context)
-    found = _trusted(platform) if what == "root" else _known(platform, what)
+    with closing(Platform.connect(kubeconfig, context)) as platform:
+        found = _trusted(platform) if what == "root" else _known(platform, what)
     if output is Output.JSON:
         print_json(found)
         return
@@ -95,8 +97,9 @@ def forecast(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Tell what expires when, the soonest first, and who renews it: roots, Secrets, workloads."""
-    platform, now = Platform.connect(kubeconfig, context), datetime.now(UTC)
-    rows = sorted(_expiring(platform, now), key=lambda row: row["expires"])
+    now = datetime.now(UTC)
+    with closing(Platform.connect(kubeconfig, context)) as platform:
+        rows = sorted(_expiring(platform, now), key=lambda row: row["expires"])
     if within is not None:
         rows = [row for row in rows if (row["expires"] - now).days < within]
     if output is Output.JSON:

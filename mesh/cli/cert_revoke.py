@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -49,21 +50,22 @@ def revoke(
     A revoked identity gets no new certificate either, unless --allow-renewal is given. After this returns
     the next handshake fails everywhere; connections of before end within the drain time (10 s by default).
     """
-    platform, deadline = Platform.connect(kubeconfig, context), time.monotonic() + timeout
-    issued = data.Issued.read(platform)
-    subject = data.named(what, issued.lines)
-    listed(platform)  # is revocation possible at all
     if reason not in REASONS:
         raise CommandError(
             f"{reason!r} is no reason that a CRL knows", remedy=f"use one of: {', '.join(REASONS)}"
         )
-    if not force:
-        refuse_mistakes(subject, issued)
-    entry = entry_of(subject, reason, deny=not allow_renewal)
-    data.write_revocations(platform, {entry.key: entry.text()})
-    serials = completed(platform, entry, deadline)
-    version = until_listed(platform, live(serials, issued), deadline)
-    answer = in_force(platform, version, deadline)
+    deadline = time.monotonic() + timeout
+    with closing(Platform.connect(kubeconfig, context)) as platform:
+        issued = data.Issued.read(platform)
+        subject = data.named(what, issued.lines)
+        listed(platform)  # is revocation possible at all
+        if not force:
+            refuse_mistakes(subject, issued)
+        entry = entry_of(subject, reason, deny=not allow_renewal)
+        data.write_revocations(platform, {entry.key: entry.text()})
+        serials = completed(platform, entry, deadline)
+        version = until_listed(platform, live(serials, issued), deadline)
+        answer = in_force(platform, version, deadline)
     report(output, f"revoked {what}", entry, serials, answer)
 
 
@@ -75,16 +77,17 @@ def restore(
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Take back a revocation: certificates that have not expired count again, and new ones are issued."""
-    platform, deadline = Platform.connect(kubeconfig, context), time.monotonic() + timeout
-    subject = data.named(what, data.Issued.read(platform).lines)
-    entries = data.revocations(platform)
-    entry = entries.pop(key_of(subject), None)
-    if entry is None:
-        raise CommandError(f"{what} is not revoked", remedy="see what is: 'meshctl cert list --revoked'")
-    data.write_revocations(platform, {entry.key: None})
-    still = {serial for each in entries.values() for serial in each.serials or ()}
-    version = until_gone(platform, set(entry.serials or ()) - still, deadline)
-    answer = in_force(platform, version, deadline)
+    deadline = time.monotonic() + timeout
+    with closing(Platform.connect(kubeconfig, context)) as platform:
+        subject = data.named(what, data.Issued.read(platform).lines)
+        entries = data.revocations(platform)
+        entry = entries.pop(key_of(subject), None)
+        if entry is None:
+            raise CommandError(f"{what} is not revoked", remedy="see what is: 'meshctl cert list --revoked'")
+        data.write_revocations(platform, {entry.key: None})
+        still = {serial for each in entries.values() for serial in each.serials or ()}
+        version = until_gone(platform, set(entry.serials or ()) - still, deadline)
+        answer = in_force(platform, version, deadline)
     report(output, f"restored {what}", entry, entry.serials or (), answer)
 
 

@@ -1,6 +1,7 @@
 """`meshctl cert rotate-root`."""
 
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -26,17 +27,22 @@ def rotate_root(
 
     Each phase begins when the one before is in force everywhere. It goes on if this command is ended.
     """
-    platform = Platform.connect(kubeconfig, context)
+    with closing(Platform.connect(kubeconfig, context)) as platform:
+        wish = wished(platform)
+        if wait:
+            follow(platform, wish, time.monotonic() + timeout)
+
+
+def wished(platform: Platform) -> str:
+    """Wish for a rotation, unless one is under way; what it is known by."""
     state = _secret(platform)
-    wish = datetime.now(UTC).isoformat()
     if _running(state):
-        wish = annotation(state, ROTATE)
         print("a rotation is under way already; following it")
-    else:
-        patch = {"metadata": {"annotations": {ROTATE: wish}}}
-        platform.request("PATCH", f"{data.SECRETS}/{SECRET}", patch, content=data.MERGE)
-    if wait:
-        follow(platform, wish, time.monotonic() + timeout)
+        return annotation(state, ROTATE)
+    wish = datetime.now(UTC).isoformat()
+    patch = {"metadata": {"annotations": {ROTATE: wish}}}
+    platform.request("PATCH", f"{data.SECRETS}/{SECRET}", patch, content=data.MERGE)
+    return wish
 
 
 def follow(platform: Platform, wish: str, deadline: float) -> None:

@@ -45,6 +45,7 @@ class Galley:
     webhook_port: int | None
     config_port: int | None
     http: int | None
+    writer: StatusWriter | None
     tasks: list[asyncio.Task[None]]
 
     async def finished(self) -> None:
@@ -72,8 +73,9 @@ async def serving(
         if settings.config_port is not None:
             reading.store.listen(feed.take)
         board, tasks = Board(), [_task(stack, reading.run(), "configuration")]
-        if settings.write_status:
-            tasks.append(_task(stack, _status(settings, client, reading, board, metrics).run(), "status"))
+        writer = _status(settings, client, reading, board, metrics) if settings.write_status else None
+        if writer is not None:
+            tasks.append(_task(stack, writer.run(), "status"))
         await _unless_failed(reading.synced.wait(), tasks)
         config_port = await _config(stack, settings, ConfigParts(feed, board, metrics), identity, trust)
         http = None
@@ -82,7 +84,7 @@ async def serving(
         log.info("serving", webhook=webhook_port, config=config_port, objects=len(reading.objects()))
         yield Galley(
             settings, Joined(reading, tasks[0]), Sink(board, "this process"), webhook, metrics,
-            webhook_port, config_port, http, tasks,
+            webhook_port, config_port, http, writer, tasks,
         )  # fmt: skip
 
 

@@ -45,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--ca-address", default="istio-citadel.istio-system.svc:8060", metavar="HOST:PORT", help="Citadel"
     )
+    top.add_argument(
+        "--ca-name", default="", metavar="NAME", help="in Citadel's certificate, if it is not HOST"
+    )
     top.add_argument("--ca-mutual-port", type=int, default=8061, metavar="PORT")
     top.add_argument(
         "--root-cert", type=Path, default=Path("/var/run/secrets/istio/root-cert.pem"), metavar="FILE"
@@ -105,7 +108,9 @@ async def certified(options: argparse.Namespace, client: object) -> "AsyncIterat
     trust = Trust(TrustBundle(options.root_cert.read_text()))
     host = options.ca_address.rpartition(":")[0]
     mutual = f"{host}:{options.ca_mutual_port}"
-    signer = CitadelClient(options.ca_address, mutual, trust.roots, options.token.read_text)
+    signer = CitadelClient(
+        options.ca_address, mutual, trust.roots, options.token.read_text, server_name=options.ca_name
+    )
     holder = Holder(Identity(options.trust_domain, options.namespace, options.account), signer)
     async with followed(client, trust, options.namespace), renewing(holder, trust):
         yield holder, trust

@@ -77,11 +77,12 @@ def generated(obj: dict[str, Any]) -> dict[str, Any]:
 
 def status(errors: Sequence[Problem]) -> dict[str, Any]:
     """All reasons as a Kubernetes Status, for people in one text and for programs one by one."""
-    lines = [f"{each.path}: {each.message}{f'; {each.remedy}' if each.remedy else ''}" for each in errors]
+    said = [f"{each.message}{f'; {each.remedy}' if each.remedy else ''}" for each in errors]
+    lines = [f"{each.path}: {words}" for each, words in zip(errors, said, strict=True)]
     text = f"{errors[0].object}: " + ("; ".join(lines) if len(lines) == 1 else "\n  " + "\n  ".join(lines))
     causes = [
-        {"reason": "FieldValueInvalid", "message": line, "field": each.path}
-        for each, line in zip(errors, lines, strict=True)
+        {"reason": "FieldValueInvalid", "message": words, "field": each.path}
+        for each, words in zip(errors, said, strict=True)
     ]
     return {
         "code": 422,

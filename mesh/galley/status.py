@@ -69,6 +69,8 @@ class StatusWriter:
         self._now = now
         self._touched: dict[ObjectKey, None] = {}
         self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def __repr__(self) -> str:
         return f"<StatusWriter, {len(self._touched)} objects waiting>"
@@ -77,6 +79,7 @@ class StatusWriter:
         """These objects may need another status."""
         self._touched.update(dict.fromkeys(keys))
         self._wake.set()
+        self._idle.clear()
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -86,6 +89,11 @@ class StatusWriter:
             await self.step()
             if not self._touched:
                 self._wake.clear()
+                self._idle.set()
+
+    async def settled(self) -> None:
+        """Wait until no object waits to be looked at."""
+        await self._idle.wait()
 
     async def step(self) -> int:
         """Write one batch; how many objects were looked at. What needs no write is free."""

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mesh.api.crds import crds
 from mesh.galley.source.files import FileSource
 from mesh.galley.source.kubernetes import KubernetesSource
 from mesh.model import ObjectKey
 from tests import loops
+from tests.galley.rig import with_kinds
 from tests.galley.test_store import rule
 from tests.live import client_of, running, until
 from tests.pocketkube.api.rig import Served
@@ -24,10 +24,7 @@ def test_objects_of_a_cluster_are_listed_watched_and_forgotten(served: Served) -
     resource = "destinationrules.networking.istio.io"
 
     async def test() -> None:
-        for crd in crds():
-            await asyncio.to_thread(
-                served.run, served.api.create("customresourcedefinitions.apiextensions.k8s.io", crd)
-            )
+        await with_kinds(served)
         first = rule("", namespace=namespace)
         first["metadata"].pop("resourceVersion")
         await asyncio.to_thread(served.run, served.api.create(resource, first, namespace))

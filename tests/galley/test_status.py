@@ -15,7 +15,7 @@ from mesh.galley.board import Board, Report, Sink
 from mesh.galley.conditions import merged, programmed
 from mesh.galley.galley import COMPACT, Galley, serving
 from mesh.galley.metrics import Metrics
-from mesh.galley.status import CannotWrite, StatusWriter
+from mesh.galley.status import PAUSE, CannotWrite, StatusWriter
 from mesh.galley.store import ConfigStore
 from mesh.model import ObjectKey
 from tests import loops
@@ -162,8 +162,6 @@ def test_what_could_not_be_written_is_tried_again() -> None:
     it.platform.put(rule("1"))
 
     async def test() -> None:
-        from mesh.galley import status
-
         it.platform.failing = True
         it.writer.touch((KEY,))
         loop = asyncio.get_running_loop()
@@ -171,7 +169,7 @@ def test_what_could_not_be_written_is_tried_again() -> None:
         await it.writer.step()
         it.platform.failing = False
         await until(lambda: it.writer._touched, "the second try")
-        assert loop.time() - before >= status.PAUSE * 0.9
+        assert loop.time() - before >= PAUSE * 0.9
         await it.writer.step()
         assert it.platform.writes == [KEY]
 
@@ -221,7 +219,8 @@ def test_kubectl_waits_for_what_galley_writes(served: Served) -> None:
             }
             version = found["metadata"]["resourceVersion"]
             galley.status.report(key, galley.source.seen(key) or "", proxies=2, acked=2, errors=())
-            await galley_idle(galley)
+            assert galley.writer is not None
+            await galley.writer.settled()
             assert (await on(served, _get(served, namespace)))["metadata"]["resourceVersion"] == version
 
     loops.run(test())
@@ -229,10 +228,3 @@ def test_kubectl_waits_for_what_galley_writes(served: Served) -> None:
 
 async def _get(served: Served, namespace: str) -> Any:
     return json.loads(json.dumps(served.api.get(RESOURCE, "forecast", namespace)))
-
-
-async def galley_idle(galley: Galley) -> None:
-    """Wait until no status waits to be written."""
-    task = next(each for each in galley.tasks if each.get_name() == "status")
-    assert not task.done()
-    await asyncio.sleep(0.2)

@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from cryptography import x509
 
 from mesh.galley.webhook import Webhook, listening
 from mesh.pki.serving import client_context
@@ -134,3 +135,29 @@ def test_what_is_no_question_is_refused_without_a_fault(body: bytes) -> None:
             assert webhook.metrics.unreadable.labels("400")._value.get() == 1
 
     loops.run(test())
+
+
+def test_the_certificate_is_the_present_one_while_the_webhook_serves() -> None:
+    async def test() -> None:
+        ca = Ca()
+        holder = await ca.holder("istio-galley")
+        async with listening(Webhook(), holder, host="127.0.0.1", port=0) as port:
+            shown = [await serial(port, ca)]
+            await holder.renew("its time is near")
+            shown.append(await serial(port, ca))
+            assert shown[0] != shown[1] == holder.pair.leaf.serial_number
+
+    loops.run(test())
+
+
+async def serial(port: int, ca: Ca) -> int:
+    """The serial number of the certificate that a new connection sees."""
+    _, writer = await asyncio.open_connection(
+        "127.0.0.1", port, ssl=client_context(ca.root), server_hostname="istio-galley.istio-system.svc"
+    )
+    try:
+        shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        return x509.load_der_x509_certificate(shown).serial_number
+    finally:
+        writer.close()
+        await writer.wait_closed()

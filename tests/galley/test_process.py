@@ -1,4 +1,4 @@
-"""G2: Galley in a process of its own, with a real Citadel and API server, read and reported to by a client."""
+"""G2: Galley in a process of its own, with a real Citadel and API server, read by a client."""
 
 import asyncio
 import os

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
@@ -14,7 +15,7 @@ from mesh.galley.source.combined import Combined
 from mesh.galley.source.stored import StoredSource
 from mesh.model import ObjectKey
 from mesh.model.jwks import key_of
-from mesh.pilot.jwks.fetch import LARGEST
+from mesh.pilot.jwks.fetch import LARGEST, Unusable, fetch, session
 from mesh.pilot.jwks.source import KINDS, JwksSource, Metrics, Pace
 from tests.live import running, until
 from tests.pilot.authz import tokens
@@ -220,6 +221,29 @@ async def test_redirects_are_followed_but_not_for_ever() -> None:
         async with running(source):
             assert same(known(source, good), here.document)
             assert circle in source.problems()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://[::1", "http://\uffff/", "http://127.0.0.1:99999/", "http://127.0.0.1:x/", "http://.", "http://a..b/",
+        "http://", "http:///x", "https://127.0.0.1:9/", "http://127.0.0.1:9/\ud800", "http://127.1:9/",
+        "http://1.2.3.4.5:9/", "http://localhost:0/", "ftp://127.0.0.1/", "file:///etc/passwd", "", "\0",
+    ],
+)  # fmt: skip
+@in_loop
+async def test_no_address_does_more_than_fail(uri: str) -> None:
+    async with session() as client:
+        with pytest.raises(Unusable):
+            await fetch(client, uri, 0.5)
+
+
+@in_loop
+async def test_no_redirect_does_more_than_fail() -> None:
+    async with issuer() as here, session() as client:
+        for there in ("http://[::1", "file:///etc/passwd", "http:///", "//", "http://127.0.0.1:x/"):
+            with pytest.raises(Unusable):
+                await fetch(client, f"{here.url}/away?to={quote(there, safe='')}", 0.5)
 
 
 @in_loop

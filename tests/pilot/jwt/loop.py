@@ -1,9 +1,10 @@
 """Tests that are coroutines."""
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, ParamSpec
+
+from tests import loops
 
 P = ParamSpec("P")
 
@@ -13,6 +14,6 @@ def in_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
 
     @wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        asyncio.run(test(*args, **kwargs))
+        loops.run(test(*args, **kwargs))
 
     return run

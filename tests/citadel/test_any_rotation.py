@@ -21,7 +21,7 @@ from tests.pocketkube.api.rig import Served
 
 pytestmark = pytest.mark.behaviour("S1")
 
-EXAMPLES, STEPS = 8, 8
+EXAMPLES, STEPS = 6, 8
 EVENTS = ("wish", "announce", "announce", "first operator", "second operator", "restart", "damage", "months")
 
 

@@ -227,3 +227,26 @@ def test_what_is_no_request_is_no_fault(served: Served) -> None:
             )
 
     loops.run(test())
+
+
+def test_who_guesses_tokens_is_soon_not_heard_any_more(served: Served) -> None:
+    """Each guess costs the platform a question, so there is an end to them."""
+
+    async def test() -> None:
+        async with mesh(served) as it:
+            credentials = grpc.ssl_channel_credentials(it.citadel.trust.roots())
+            options = (("grpc.ssl_target_name_override", f"istio-citadel.{it.namespace}.svc"),)
+            address = f"127.0.0.1:{it.citadel.token_port}"
+            answers = []
+            async with grpc.aio.secure_channel(address, credentials, options=options) as guessing:
+                call = guessing.unary_unary(wire.PATH)
+                while len(answers) < 1000 and "too many bad tokens" not in "".join(answers[-1:]):
+                    with pytest.raises(grpc.aio.AioRpcError) as caught:
+                        await call(b"", metadata=(("authorization", "Bearer x"),), timeout=20)
+                    answers.append(str(caught.value.details()))
+            assert 100 <= len(answers) < 1000
+            me = await it.account(it.namespace, "forecast")
+            it.clock.pass_(seconds=1)
+            await certificate(it, me)
+
+    loops.run(test())

@@ -6,12 +6,15 @@ from itertools import groupby
 from typing import Any
 
 from mesh.install.manifests import OWNER
-from mesh.install.readiness import wait_until_available
+from mesh.install.readiness import wait_until_available, wait_until_gone
 from mesh.install.server import InstallFailed, Obj, Server, path_of, root_of
 
 __all__ = ["InstallFailed", "install", "uninstall"]
 
-ROOT_MAP, KEYS = "istio-ca-root-cert", "istio.io/key-and-cert"
+ROOT_MAP, ROOT_LABEL, KEYS = "istio-ca-root-cert", "istio.io/config=true", "istio.io/key-and-cert"
+LEDGER = "trust.istio.io/ledger=true"
+STATE = ("secrets/istio-ca-secret", "configmaps/istio-trust", "configmaps/istio-revocations")
+OPERATORS = "cacerts"
 Progress = Callable[[str], None]
 
 
@@ -36,33 +39,67 @@ def install(
     wait_until_available(server, deployments, progress, timeout)
 
 
-def uninstall(client: Any, objects: Sequence[Obj], *, progress: Progress = silent) -> None:
-    """Delete what `install` applied, last first; what is not there, or is not ours, is passed over.
+def uninstall(
+    client: Any, objects: Sequence[Obj], *, progress: Progress = silent, timeout: float = 60.0
+) -> None:
+    """Delete what `install` applied, last first, and what Citadel made; what is not ours is passed over.
 
     A kind of configuration that has objects stays, with them: they are their owners', and would go with it.
+    So does the namespace if it holds the operator's own authority (Secret `cacerts`).
     """
     server = Server(client)
     for obj in reversed(objects):
-        name = f"{obj['kind']} {obj['metadata']['name']}"
         if not ours(server.get(path_of(obj))):
             continue
-        if obj["kind"] == "CustomResourceDefinition" and in_use(server, obj):
-            progress(f"{name} stays: it has objects")
+        name = f"{obj['kind']} {obj['metadata']['name']}"
+        if why := reason_to_stay(server, obj):
+            progress(f"{name} stays: {why}")
             continue
         progress(f"deleting {name}")
         server.delete(path_of(obj))
-    for path in citadels(server):
+    wait_until_gone(server, [obj for obj in objects if obj["kind"] == "Deployment"], timeout)
+    for path in citadels(server, namespace_of(objects)):
         progress(f"deleting {path}")
         server.delete(path)
 
 
-def citadels(server: Server) -> Iterator[str]:
-    """What Citadel put into the namespaces of others: the root, and Secrets with keys and certificates."""
-    for query in (f"configmaps?fieldSelector=metadata.name={ROOT_MAP}", f"secrets?fieldSelector=type={KEYS}"):
-        plural = query.partition("?")[0]
-        for item in (server.get(f"/api/v1/{query}") or {}).get("items", ()):
-            metadata = item["metadata"]
-            yield f"/api/v1/namespaces/{metadata['namespace']}/{plural}/{metadata['name']}"
+def reason_to_stay(server: Server, obj: Obj) -> str:
+    """Why an object of the mesh may not be deleted; empty if it may."""
+    if obj["kind"] == "CustomResourceDefinition" and in_use(server, obj):
+        return "it has objects"
+    if obj["kind"] == "Namespace" and server.get(f"{core(obj['metadata']['name'])}/secrets/{OPERATORS}"):
+        return f"it holds Secret {OPERATORS}"
+    return ""
+
+
+def citadels(server: Server, namespace: str) -> Iterator[str]:
+    """What Citadel made: the root and Secrets of accounts in every namespace, and its state in its own."""
+    for query in (
+        f"configmaps?fieldSelector=metadata.name={ROOT_MAP}&labelSelector={ROOT_LABEL}",
+        f"secrets?fieldSelector=type={KEYS}",
+    ):
+        yield from listed(server, "/api/v1/", query)
+    yield from listed(server, f"{core(namespace)}/", f"configmaps?labelSelector={LEDGER}")
+    for part in STATE:
+        if server.get(f"{core(namespace)}/{part}"):
+            yield f"{core(namespace)}/{part}"
+
+
+def listed(server: Server, root: str, query: str) -> Iterator[str]:
+    """The paths of what a query finds."""
+    for item in (server.get(root + query) or {}).get("items", ()):
+        metadata = item["metadata"]
+        yield f"{core(metadata['namespace'])}/{query.partition('?')[0]}/{metadata['name']}"
+
+
+def core(namespace: str) -> str:
+    """The path of a namespace's core objects."""
+    return f"/api/v1/namespaces/{namespace}"
+
+
+def namespace_of(objects: Sequence[Obj]) -> str:
+    """The control plane's namespace."""
+    return next(str(obj["metadata"]["name"]) for obj in objects if obj["kind"] == "Namespace")
 
 
 def ours(found: Obj | None) -> bool:

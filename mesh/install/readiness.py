@@ -28,6 +28,20 @@ def wait_until_available(
             time.sleep(POLL)
 
 
+def wait_until_gone(server: Server, deployments: Sequence[Obj], timeout: float) -> None:
+    """Wait until no Pod of the Deployments is left: Citadel repairs what is taken from it while it runs.
+
+    Raises `InstallFailed` after `timeout` seconds, with the Pods that are left.
+    """
+    deadline = time.monotonic() + timeout
+    while left := [name for obj in deployments for name in names(server, obj)]:
+        if time.monotonic() > deadline:
+            raise InstallFailed(
+                f"still there after {timeout:g} s: {', '.join(left)}", "call 'meshctl uninstall' again"
+            )
+        time.sleep(POLL)
+
+
 def available(deployment: Obj | None) -> bool:
     """Whether all replicas of the newest template are available."""
     if deployment is None:
@@ -54,13 +68,23 @@ def not_ready(server: Server, deployments: Sequence[Obj], timeout: float) -> Ins
 
 def reasons(server: Server, deployment: Obj) -> Iterator[str]:
     """Why the Deployment's Pods are not ready, a line each."""
-    labels = deployment["spec"]["selector"]["matchLabels"]
-    selector = ",".join(f"{key}={value}" for key, value in labels.items())
-    path = f"/api/v1/namespaces/{deployment['metadata']['namespace']}/pods?labelSelector={selector}"
-    for pod in (server.get(path) or {}).get("items", ()):
+    for pod in pods(server, deployment):
         for why in (*unscheduled(pod), *map(stuck, containers(pod))):
             if why:
                 yield f"Pod {pod['metadata']['name']}: {why}"
+
+
+def pods(server: Server, deployment: Obj) -> list[Obj]:
+    """The Deployment's Pods."""
+    labels = deployment["spec"]["selector"]["matchLabels"]
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    path = f"/api/v1/namespaces/{deployment['metadata']['namespace']}/pods?labelSelector={selector}"
+    return list((server.get(path) or {}).get("items", ()))
+
+
+def names(server: Server, deployment: Obj) -> list[str]:
+    """The names of the Deployment's Pods."""
+    return [f"Pod {pod['metadata']['name']}" for pod in pods(server, deployment)]
 
 
 def containers(pod: Obj) -> list[Obj]:

@@ -69,7 +69,7 @@ class Server:
         method: str,
         path: str,
         *,
-        body: Obj | None = None,
+        body: Obj | list[Obj] | None = None,
         content_type: str = JSON,
         missing_ok: bool = False,
     ) -> Any:

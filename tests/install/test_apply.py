@@ -139,11 +139,52 @@ def test_uninstall_removes_what_install_brought_and_nothing_else(cluster: Served
 def citadels_objects() -> list[Any]:
     """What Citadel leaves in namespaces of others."""
     root = {
-        "metadata": {"name": "istio-ca-root-cert", "namespace": "default"},
+        "metadata": {
+            "name": "istio-ca-root-cert",
+            "namespace": "default",
+            "labels": {"istio.io/config": "true"},
+        },
         "data": {"root-cert.pem": "x"},
     }
     keys = {"metadata": {"name": "istio.default", "namespace": "default"}, "type": "istio.io/key-and-cert"}
     return [{"apiVersion": "v1", "kind": "ConfigMap", **root}, {"apiVersion": "v1", "kind": "Secret", **keys}]
+
+
+def test_the_operators_own_authority_outlives_the_mesh(cluster: Served, client: Any) -> None:
+    server, said = Server(client), list[str]()
+    with deployments_that_come_up(cluster):
+        install(client, render())
+    made = citadels_state()
+    for obj in made:
+        server.apply(obj)
+    theirs = in_system("Secret", "cacerts")
+    server.apply(theirs)
+    uninstall(client, render(), progress=said.append)
+    assert server.get(path_of(theirs))
+    assert "Namespace istio-system stays: it holds Secret cacerts" in said
+    assert not any(server.get(path_of(obj)) for obj in made)
+
+
+def citadels_state() -> list[Any]:
+    """What Citadel keeps in its own namespace."""
+    state = [
+        in_system("Secret", "istio-ca-secret"),
+        *(in_system("ConfigMap", name) for name in ("istio-trust", "istio-revocations", "istio-ledger-1")),
+    ]
+    state[-1]["metadata"]["labels"] = {"trust.istio.io/ledger": "true"}
+    return state
+
+
+def in_system(kind: str, name: str) -> Any:
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "istio-system"}}
+
+
+def test_a_control_plane_that_does_not_end_is_named(cluster: Served, client: Any) -> None:
+    with deployments_that_come_up(cluster):
+        install(client, render())
+    cluster.run(stuck_pilot(cluster))
+    with pytest.raises(InstallFailed, match=r"still there after 0\.1 s: Pod istio-pilot-1"):
+        uninstall(client, render(), timeout=0.1)
 
 
 def test_rules_of_users_outlive_the_mesh(cluster: Served, client: Any) -> None:

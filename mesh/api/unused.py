@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from mesh.api.mixer.kinds import ADAPTERS, TEMPLATES
 
 NOT_YET = "is accepted, but this mesh does not act on it yet"
-OLDER = "is accepted, but nothing comes of it; targetRefs is used"
+OLDER = "is the older form, of which nothing comes; allowOrigins is used"
 
 UNUSED_KINDS: Mapping[str, str] = dict.fromkeys(
     (
@@ -22,13 +22,12 @@ UNUSED_KINDS: Mapping[str, str] = dict.fromkeys(
 
 UNUSED_FIELDS: Mapping[str, Mapping[str, str]] = {
     "HTTPRoute": {"delegate": NOT_YET},
+    "CorsPolicy": {"allow_origin": OLDER},
     "Abort": {"http2_error": NOT_YET},
     "TrafficPolicy": {"tunnel": NOT_YET, "proxy_protocol": NOT_YET, "retry_budget": NOT_YET},
     "LocalityLbSetting": {"failover_priority": NOT_YET},
     "Server": {"default_endpoint": NOT_YET},
     "ServerPort": {"target_port": "is accepted, but has no meaning any more: the Service's port maps it"},
-    "ServerTLSSettings": {"tls_certificates": NOT_YET},
-    "RequestAuthentication": {"target_ref": OLDER},
-    "AuthorizationPolicy": {"target_ref": OLDER},
+    "ServerTLSSettings": {"tls_certificates": NOT_YET, "ca_cert_credential_name": NOT_YET},
 }
 """Fields by the name of their message and their attribute."""

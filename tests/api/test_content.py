@@ -117,6 +117,8 @@ def test_wrong_content_is_refused(kind: str, spec: Any, path: str, words: str) -
          "spec.servers[0].hosts", "already"),
         ("DestinationRule", {"host": "a", "trafficPolicy": {"tls": {"mode": "SIMPLE"}}},
          "spec.trafficPolicy.tls", "not verified"),
+        ("VirtualService", {"hosts": ["a"], "http": [{"corsPolicy": {"allowOrigin": ["*"]}, **TO}]},
+         "spec.http[0].corsPolicy.allowOrigin", "allowOrigins is used"),
         ("ServiceEntry", entry(resolution="STATIC"), "spec.endpoints", "nobody can answer"),
         ("denier", {"status": {"code": 7}}, "kind", "does not act on it yet"),
         ("Sidecar", {"egress": [{"hosts": ["./*"]}]}, "kind", "does not act on it yet"),

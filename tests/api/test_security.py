@@ -117,7 +117,6 @@ def test_a_wrong_policy_is_refused(spec: Any, path: str, words: str) -> None:
         (rule(to=[{"operation": {"paths": ["/a*b"]}}]), "in the middle"),
         (rule(to=[{"operation": {"paths": ["/a"]}}]), "on TCP ports the rule denies whatever paths say"),
         (rule(when=[{"key": "request.headers[a]", "values": ["b"]}]), "whatever request.headers[a] say"),
-        ({"targetRef": {"kind": "Gateway", "name": "a"}, "rules": [{}]}, "targetRefs is used"),
     ],
 )
 def test_a_doubtful_policy_is_told(spec: Any, words: str) -> None:

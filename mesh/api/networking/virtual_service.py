@@ -289,11 +289,6 @@ class CorsPolicy(Model):
         if self.allow_origin and self.allow_origins:
             yield Fault("", "only one of allowOrigin, allowOrigins may be set")
 
-    @advise
-    def _older(self) -> Iterator[Fault]:
-        if self.allow_origin:
-            yield Fault("allowOrigin", "is the older form", "write allowOrigins: [{exact: ...}]")
-
 
 class Delegate(Model):
     """Another VirtualService that says the rest."""

@@ -237,7 +237,7 @@ def test_who_guesses_tokens_is_soon_not_heard_any_more(served: Served) -> None:
             credentials = grpc.ssl_channel_credentials(it.citadel.trust.roots())
             options = (("grpc.ssl_target_name_override", f"istio-citadel.{it.namespace}.svc"),)
             address = f"127.0.0.1:{it.citadel.token_port}"
-            answers = []
+            answers: list[str] = []
             async with grpc.aio.secure_channel(address, credentials, options=options) as guessing:
                 call = guessing.unary_unary(wire.PATH)
                 while len(answers) < 1000 and "too many bad tokens" not in "".join(answers[-1:]):

@@ -34,19 +34,19 @@ def measure(mesh: Mesh) -> list[Latency]:
     with mesh.undoing():
         mesh.apply(demo.rule("all-v1"))
         for _ in range(TURNS):
-            collect(demo, samples["mutual TLS"], fresh["mutual TLS"])
+            collect(demo, "ISTIO_MUTUAL", samples["mutual TLS"], fresh["mutual TLS"])
             with mesh.undoing():
                 mesh.apply(off())
-                mesh.apply(rule())
-                collect(demo, samples["plain text"], fresh["plain text"])
+                collect(demo, "DISABLE", samples["plain text"], fresh["plain text"])
     return [figures(way, samples[way], fresh[way]) for way in samples]
 
 
-def collect(demo: Weather, kept: list[float], fresh: list[float]) -> None:
-    """One turn; the first requests warm up and do not count."""
-    demo.client.get(demo.forecast, count=50)
-    for target, keep_alive, count in ((kept, True, REQUESTS), (fresh, False, REQUESTS // 4)):
-        responses = demo.client.get(demo.forecast, count=count, keep_alive=keep_alive)
+def collect(demo: Weather, mode: str, kept: list[float], fresh: list[float]) -> None:
+    """One turn, sidecars' connections kept and then fresh; the first requests warm up and do not count."""
+    for target, each, count in ((kept, 0, REQUESTS), (fresh, 1, REQUESTS // 4)):
+        demo.mesh.apply(rule(mode, each))
+        demo.client.get(demo.forecast, count=50)
+        responses = demo.client.get(demo.forecast, count=count)
         if responses.failed:
             raise RuntimeError(f"{len(responses.failed)} requests failed: {responses.failed[0]}")
         target += [response.ms for response in responses]
@@ -60,7 +60,7 @@ def figures(way: str, kept: list[float], fresh: list[float]) -> Latency:
 
 
 def off() -> Obj:
-    """No mutual TLS at forecast ..."""
+    """No mutual TLS at forecast."""
     selector = {"matchLabels": {"app": "forecast"}}
     return {
         "apiVersion": "security.istio.io/v1",
@@ -70,12 +70,13 @@ def off() -> Obj:
     }
 
 
-def rule() -> Obj:
-    """... and none on the way to it."""
+def rule(mode: str, requests: int) -> Obj:
+    """How forecast is called, and how many requests a sidecar sends over one connection (0: any number)."""
+    policy = {"tls": {"mode": mode}, "connectionPool": {"http": {"maxRequestsPerConnection": requests}}}
     subsets = [{"name": version, "labels": {"version": version}} for version in ("v1", "v2")]
     return {
         "apiVersion": "networking.istio.io/v1",
         "kind": "DestinationRule",
         "metadata": {"name": "forecast", "namespace": "weather"},
-        "spec": {"host": "forecast", "subsets": subsets, "trafficPolicy": {"tls": {"mode": "DISABLE"}}},
+        "spec": {"host": "forecast", "subsets": subsets, "trafficPolicy": policy},
     }

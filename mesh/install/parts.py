@@ -53,7 +53,7 @@ def pilot_process(profile: Profile, namespace: str, trust_domain: str) -> Obj:
             "pilot_program": "istiod",
             "pilot_arguments": ["--namespace", namespace],
             # Two authorities that write at once would each publish a trust of its own.
-            "pilot_strategy": {"type": "Recreate"},
+            "pilot_strategy": rolling(surge=0),
             "pilot_ports": ports(ALL_PORTS),
             **mounted(CONFIG, INJECT, TMP),
         }
@@ -65,10 +65,17 @@ def pilot_process(profile: Profile, namespace: str, trust_domain: str) -> Obj:
     return {
         "pilot_program": "pilot-discovery",
         "pilot_arguments": arguments,
-        "pilot_strategy": {"type": "RollingUpdate"},
+        "pilot_strategy": rolling(surge=1),
         "pilot_ports": ports(PORTS),
         **mounted(CONFIG, TMP, token, root),
     }
+
+
+def rolling(*, surge: int) -> Obj:
+    """A new Pod beside the old one, or in its place. Never `Recreate`: profiles could not be exchanged, for
+    Kubernetes keeps the other strategy's fields.
+    """
+    return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": 1 - surge}}
 
 
 def galley_ports(profile: Profile) -> list[Obj]:

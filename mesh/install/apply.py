@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from mesh.install.manifests import OWNER
+from mesh.install.profiles import OF_A_PROCESS
 from mesh.install.readiness import wait_until_available, wait_until_gone
 from mesh.install.server import InstallFailed, Obj, Server, path_of, root_of
 
@@ -27,10 +28,12 @@ def install(
 ) -> None:
     """Apply `objects` in their order and wait until every Deployment among them is available.
 
-    `client` is an `ApiClient` of the `kubernetes` library. Applying twice changes nothing.
+    `client` is an `ApiClient` of the `kubernetes` library. Applying twice changes nothing. Processes that
+    another profile brought end first: two authorities would write the same trust.
     Raises `InstallFailed` with the API server's words, or with what was not ready after `timeout` seconds.
     """
     server, objects = Server(client), list(objects)
+    remove(server, other_processes(server, objects), progress, timeout)
     progress(f"applying {len(objects)} objects")
     with ThreadPoolExecutor(4) as pool:  # objects of one kind do not depend on each other
         for _, group in groupby(objects, key=lambda obj: obj["kind"]):
@@ -57,10 +60,32 @@ def uninstall(
             continue
         progress(f"deleting {name}")
         server.delete(path_of(obj))
+    remove(server, other_processes(server, objects), progress, timeout)
     wait_until_gone(server, [obj for obj in objects if obj["kind"] == "Deployment"], timeout)
     for path in citadels(server, namespace_of(objects)):
         progress(f"deleting {path}")
         server.delete(path)
+
+
+def other_processes(server: Server, objects: Sequence[Obj]) -> list[Obj]:
+    """What `install` brought for components that have no process of their own among `objects`."""
+    namespace, wanted = namespace_of(objects), {path_of(obj) for obj in objects}
+    selector = ",".join(f"{key}={value}" for key, value in OWNER.items())
+    found = []
+    for kind, version in OF_A_PROCESS.items():
+        any_of_them = {"apiVersion": version, "kind": kind, "metadata": {"namespace": namespace, "name": ""}}
+        path = path_of(any_of_them).rstrip("/")
+        items = (server.get(f"{path}?labelSelector={selector}") or {}).get("items", ())
+        found += [{"apiVersion": version, "kind": kind, **item} for item in items]
+    return [obj for obj in found if path_of(obj) not in wanted]
+
+
+def remove(server: Server, objects: Sequence[Obj], progress: Progress, timeout: float) -> None:
+    """Delete objects and wait until the Pods of Deployments among them are gone."""
+    for obj in objects:
+        progress(f"deleting {obj['kind']} {obj['metadata']['name']}")
+        server.delete(path_of(obj))
+    wait_until_gone(server, [obj for obj in objects if obj["kind"] == "Deployment"], timeout)
 
 
 def reason_to_stay(server: Server, obj: Obj) -> str:
@@ -99,7 +124,8 @@ def core(namespace: str) -> str:
 
 def namespace_of(objects: Sequence[Obj]) -> str:
     """The control plane's namespace."""
-    return next(str(obj["metadata"]["name"]) for obj in objects if obj["kind"] == "Namespace")
+    own = (str(obj["metadata"]["name"]) for obj in objects if obj["kind"] == "Namespace")
+    return next(own, "istio-system")
 
 
 def ours(found: Obj | None) -> bool:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 PILOT = "istio-pilot"
 ABSORBED = ("citadel", "galley", "injector")
 """The components that Pilot's process takes in where all run together."""
-OF_A_PROCESS = frozenset({"ServiceAccount", "PodDisruptionBudget", "Deployment"})
-"""Kinds of objects that only a component with a process of its own needs."""
+OF_A_PROCESS = {"Deployment": "apps/v1", "PodDisruptionBudget": "policy/v1", "ServiceAccount": "v1"}
+"""Kinds of objects that only a component with a process of its own needs, with their versions."""
 
 
 class UnknownProfile(Exception):

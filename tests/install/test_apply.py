@@ -115,7 +115,10 @@ def test_from_one_profile_to_the_other(cluster: Served, client: Any) -> None:
     with deployments_that_come_up(cluster):
         install(client, render("compact"))
         install(client, render("classic"))
-    assert all(versions(client, render("classic")).values())
+        assert all(versions(client, render("classic")).values())
+        install(client, render("compact"))
+    found = versions(client, render("classic"))
+    assert {path for path, version in found.items() if version} == set(versions(client, render("compact")))
 
 
 def test_uninstall_removes_what_install_brought_and_nothing_else(cluster: Served, client: Any) -> None:

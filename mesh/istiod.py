@@ -4,14 +4,13 @@ Puts Citadel, Galley, Pilot and the injector together; none of them knows of the
 """
 
 import argparse
-import asyncio
 import os
-import signal
-import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+
+from mesh import program
+from mesh.tasks import Serving, any_finished
 
 HTTPS_PORT = 9443
 
@@ -19,15 +18,7 @@ HTTPS_PORT = 9443
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run until SIGTERM and exit: 0 asked to end, 1 refused with a message, 2 wrong usage."""
     options = parser().parse_args(arguments)
-    from mesh.log import configure
-
-    configure(options.log_level)
-    try:
-        asyncio.run(run(options))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        sys.exit(f"istiod: {type(error).__name__}: {error}")
+    program.run("istiod", lambda: run(options), log_level=options.log_level)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,20 +33,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 async def run(options: argparse.Namespace) -> None:
-    """Run all parts until SIGTERM or SIGINT, or until one of them fails."""
-    this = asyncio.current_task()
-    assert this is not None
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
-    try:
-        async with AsyncExitStack() as stack:
-            parts = await together(stack, options)
-            await _first_failure(parts)
-    except asyncio.CancelledError:
-        return
+    """Run all parts until cancelled, or until one of them fails."""
+    async with AsyncExitStack() as stack:
+        await any_finished(await together(stack, options))
 
 
-async def together(stack: AsyncExitStack, options: argparse.Namespace) -> list[Any]:
+async def together(stack: AsyncExitStack, options: argparse.Namespace) -> list[Serving]:
     """Start Citadel, then those that need its certificates."""
     from mesh.citadel.citadel import serving as citadel_serving
     from mesh.citadel.settings import COMPACT, CitadelSettings
@@ -97,18 +80,7 @@ async def together(stack: AsyncExitStack, options: argparse.Namespace) -> list[A
             further_metrics=(citadel.metrics.registry, galley.metrics.registry),
         )
     )  # fmt: skip
-    return [citadel, pilot]
-
-
-async def _first_failure(parts: Sequence[Any]) -> None:
-    tasks = [asyncio.ensure_future(part.finished()) for part in parts]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
+    return [citadel, galley, pilot]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A running Citadel, put together from its parts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -35,6 +35,7 @@ from mesh.pki.serving import grpc_credentials
 from mesh.pki.signer import Signer
 from mesh.pki.spiffe import Identity
 from mesh.pki.trust import Trust
+from mesh.tasks import background, first_failure, unless_failed
 
 T = TypeVar("T")
 PAUSE = 1.0  # seconds before the platform is asked again, when it does not answer at the start
@@ -66,10 +67,7 @@ class Citadel:
 
     async def finished(self) -> None:
         """Wait until one of its tasks fails, and raise what it raised."""
-        await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in self.tasks:
-            if task.done():
-                task.result()
+        await first_failure(self.tasks)
 
 
 @asynccontextmanager
@@ -84,12 +82,12 @@ async def serving(
     async with AsyncExitStack() as stack:
         parts = Parts(settings, client, clock)
         await patiently(parts.keeper.load)
-        tasks = [_task(stack, work, name) for name, work in parts.followers()]
-        await _unless_failed(parts.platform.synced(), tasks)
+        tasks = [background(stack, work, name) for name, work in parts.followers()]
+        await unless_failed(parts.platform.synced(), tasks)
         await patiently(parts.core.step)
         identity = await stack.enter_async_context(renewing(parts.holder(), parts.trust))
         parts.watch_identity(identity)
-        tasks += [_task(stack, loop.run(), name) for name, loop in parts.loops()]
+        tasks += [background(stack, loop.run(), name) for name, loop in parts.loops()]
         ports = await _serve(stack, parts, identity)
         log.info(
             "serving", token_port=ports[0], mutual_port=ports[1], http=ports[2], domain=settings.trust_domain
@@ -147,7 +145,7 @@ class Parts:
             self.trust.subscribe(loop.poke)
         return loops
 
-    def followers(self) -> list[tuple[str, Awaitable[None]]]:
+    def followers(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         """What has to run before anything can be issued."""
         return [*self.platform.runs(), ("ledger writer", self.ledger.run())]
 
@@ -208,27 +206,3 @@ async def patiently(work: Callable[[], Awaitable[T]]) -> T:
                 raise
             log.warning("waiting for the platform", error=str(error))
         await asyncio.sleep(PAUSE)
-
-
-def _task(stack: AsyncExitStack, work: Any, name: str) -> asyncio.Task[None]:
-    task: asyncio.Task[None] = asyncio.create_task(work, name=name)
-
-    async def end() -> None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    stack.push_async_callback(end)
-    return task
-
-
-async def _unless_failed(work: Any, tasks: list[asyncio.Task[None]]) -> None:
-    """Wait for work, or raise what made a task fail on the way."""
-    waiting = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            if task.done():
-                task.result()
-        await waiting
-    finally:
-        waiting.cancel()

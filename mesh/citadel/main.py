@@ -1,13 +1,12 @@
 """Entry point of `istio-citadel`: runs the certificate authority until SIGTERM."""
 
 import argparse
-import asyncio
-import signal
-import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mesh import program
 
 if TYPE_CHECKING:
     from mesh.citadel.settings import CitadelSettings
@@ -18,15 +17,7 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run and exit: 0 asked to end, 1 refused with a message, 2 wrong usage."""
     options = parser().parse_args(arguments)
-    from mesh.log import configure
-
-    configure(options.log_level)
-    try:
-        asyncio.run(run(options))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        sys.exit(f"istio-citadel: {explained(error)}")
+    program.run("istio-citadel", lambda: run(options), log_level=options.log_level)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,29 +71,12 @@ def settings_of(options: argparse.Namespace) -> "CitadelSettings":
 
 
 async def run(options: argparse.Namespace) -> None:
-    """Serve until SIGTERM or SIGINT, or until a part fails."""
+    """Serve until cancelled, or until a part fails."""
     from mesh.citadel.citadel import serving
     from mesh.platform.client import connect
 
-    this = asyncio.current_task()
-    assert this is not None
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
-    try:
-        async with connect(options.kubeconfig) as client, serving(settings_of(options), client) as citadel:
-            await citadel.finished()
-    except asyncio.CancelledError:
-        return
-
-
-def explained(error: BaseException) -> str:
-    """The message of what went wrong. A fault of ours is in the log as well."""
-    if type(error).__module__.startswith("mesh.") or isinstance(error, ValueError):
-        return str(error)
-    import structlog
-
-    structlog.get_logger(component="citadel").error("failed", exc_info=error)
-    return f"{type(error).__name__}: {error}"
+    async with connect(options.kubeconfig) as client, serving(settings_of(options), client) as citadel:
+        await citadel.finished()
 
 
 if __name__ == "__main__":

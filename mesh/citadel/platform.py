@@ -1,7 +1,7 @@
 """What Citadel sees of the platform, each kind of object watched once, and who hears of its changes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from mesh.citadel.ledger import PREFIX, Ledger
@@ -50,7 +50,7 @@ class Platform:
             *self.webhooks,
         )  # fmt: skip
 
-    def runs(self) -> list[tuple[str, Awaitable[None]]]:
+    def runs(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         """What follows the platform, to be run as tasks."""
         return [(repr(each), each.run()) for each in self._all]
 

@@ -1,7 +1,7 @@
 """A running Galley, put together from its parts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ from mesh.galley.webhook import Webhook, listening
 from mesh.model.sources import ConfigSource, StatusSink
 from mesh.pki.holder import Holder
 from mesh.pki.trust import Trust
+from mesh.tasks import background, first_failure, unless_failed
 
 log = structlog.get_logger(component="galley")
 
@@ -50,10 +51,7 @@ class Galley:
 
     async def finished(self) -> None:
         """Wait until one of its tasks fails, and raise what it raised."""
-        await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in self.tasks:
-            if task.done():
-                task.result()
+        await first_failure(self.tasks)
 
 
 @asynccontextmanager
@@ -72,11 +70,11 @@ async def serving(
         reading, feed = KubernetesSource(client), Feed(WATCHED)
         if settings.config_port is not None:
             reading.store.listen(feed.take)
-        board, tasks = Board(), [_task(stack, reading.run(), "configuration")]
+        board, tasks = Board(), [background(stack, reading.run(), "configuration")]
         writer = _status(settings, client, reading, board, metrics) if settings.write_status else None
         if writer is not None:
-            tasks.append(_task(stack, writer.run(), "status"))
-        await _unless_failed(reading.synced.wait(), tasks)
+            tasks.append(background(stack, writer.run(), "status"))
+        await unless_failed(reading.synced.wait(), tasks)
         config_port = await _config(stack, settings, ConfigParts(feed, board, metrics), identity, trust)
         http = None
         if settings.http_port is not None:
@@ -131,27 +129,3 @@ def _status(
     board.subscribe(lambda key: writer.touch((key,)))
     reading.subscribe(writer.touch)
     return writer
-
-
-def _task(stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-    task = asyncio.create_task(work, name=name)
-
-    async def end() -> None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    stack.push_async_callback(end)
-    return task
-
-
-async def _unless_failed(work: Coroutine[Any, Any, Any], tasks: list[asyncio.Task[None]]) -> None:
-    """Wait for work, unless a task fails first: its error is raised then."""
-    waiting = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            if task.done():
-                task.result()
-    finally:
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)

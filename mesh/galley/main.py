@@ -1,14 +1,13 @@
 """Entry point of `galley`: validation, configuration server and status, until SIGTERM."""
 
 import argparse
-import asyncio
 import os
-import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mesh import program
 
 if TYPE_CHECKING:
     from mesh.galley.settings import GalleySettings
@@ -19,15 +18,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run and exit: 0 asked to end, 1 refused with a message, 2 wrong usage."""
     options = parser().parse_args(arguments)
-    from mesh.log import configure
-
-    configure(options.log_level)
-    try:
-        asyncio.run(run(options))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        sys.exit(f"galley: {explained(error)}")
+    program.run("galley", lambda: run(options), log_level=options.log_level)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -75,59 +66,34 @@ def settings_of(options: argparse.Namespace) -> "GalleySettings":
 
 
 async def run(options: argparse.Namespace) -> None:
-    """Serve until SIGTERM or SIGINT, or until a part fails."""
+    """Serve until cancelled, or until a part fails."""
     from mesh.galley.galley import serving
     from mesh.platform.client import connect
 
-    this = asyncio.current_task()
-    assert this is not None
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
-    try:
-        async with (
-            connect(options.kubeconfig) as client,
-            certified(options, client) as (identity, trust),
-            serving(settings_of(options), client, identity, trust=trust) as galley,
-        ):
-            await galley.finished()
-    except asyncio.CancelledError:
-        return
+    async with (
+        connect(options.kubeconfig) as client,
+        certified(options, client) as (identity, trust),
+        serving(settings_of(options), client, identity, trust=trust) as galley,
+    ):
+        await galley.finished()
 
 
 @asynccontextmanager
 async def certified(options: argparse.Namespace, client: object) -> "AsyncIterator[tuple[Holder, Trust]]":
     """Galley's certificate from Citadel, kept fresh, and the mesh's trust, which it follows."""
     from mesh.galley.trust import followed
-    from mesh.model.trust import TrustBundle
-    from mesh.pki.client import CitadelClient
-    from mesh.pki.following import renewing
-    from mesh.pki.holder import Holder
+    from mesh.pki.enrolled import Enrolment, enrolled
     from mesh.pki.spiffe import Identity
-    from mesh.pki.trust import Trust
 
-    trust = Trust(TrustBundle(options.root_cert.read_text()))
-    host = options.ca_address.rpartition(":")[0]
-    mutual = f"{host}:{options.ca_mutual_port}"
-    signer = CitadelClient(
-        options.ca_address, mutual, trust.roots, options.token.read_text, server_name=options.ca_name
+    identity = Identity(options.trust_domain, options.namespace, options.account)
+    enrolment = Enrolment(
+        options.ca_address, options.ca_mutual_port, options.root_cert, options.token, options.ca_name
     )
-    holder = Holder(Identity(options.trust_domain, options.namespace, options.account), signer)
-    async with followed(client, trust, options.namespace), renewing(holder, trust):
+    async with (
+        enrolled(identity, enrolment) as (holder, trust),
+        followed(client, trust, options.namespace),
+    ):
         yield holder, trust
-
-
-def explained(error: BaseException) -> str:
-    """The message of what went wrong first. A fault of ours is in the log as well."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    if type(error).__module__.startswith("mesh."):
-        return str(error)
-    import structlog
-
-    structlog.get_logger(component="galley").error("failed", exc_info=error)
-    return f"{type(error).__name__}: {error}"
 
 
 if __name__ == "__main__":

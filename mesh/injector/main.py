@@ -3,15 +3,13 @@
 import argparse
 import asyncio
 import os
-import signal
-import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
 
-from mesh.injector.settings import SettingsProblem
+from mesh import program
 from mesh.injector.webhook import LARGEST_BODY, Injector
 from mesh.model.trust import TrustBundle
 from mesh.pki.enrolled import ROOT_CERT, TOKEN, Enrolment, enrolled
@@ -26,10 +24,7 @@ POLL = 1.0  # seconds between looks at the mounted root
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until SIGTERM; exit with 1 and a message if that cannot be done."""
     options = parser().parse_args(arguments)
-    try:
-        asyncio.run(run(options, Injector(options.config, options.mesh_config)))
-    except (SettingsProblem, OSError) as error:
-        sys.exit(f"sidecar-injector: {error}")
+    program.run("sidecar-injector", lambda: serve(options))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,23 +44,9 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-async def run(options: argparse.Namespace, injector: Injector) -> None:
-    """Serve until the process is asked to end."""
-    ending = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ending.set)
-    waiting = asyncio.ensure_future(ending.wait())
-    work = asyncio.ensure_future(serve(options, injector))
-    await asyncio.wait({waiting, work}, return_when=asyncio.FIRST_COMPLETED)
-    if work.done():
-        work.result()
-    for task in (waiting, work):
-        task.cancel()
-    await asyncio.gather(waiting, work, return_exceptions=True)
-
-
-async def serve(options: argparse.Namespace, injector: Injector) -> None:
-    """Get a certificate, then serve until cancelled."""
+async def serve(options: argparse.Namespace) -> None:
+    """Read the settings, get a certificate, then serve until cancelled."""
+    injector = Injector(options.config, options.mesh_config)
     identity = Identity(options.trust_domain, options.namespace, options.account)
     enrolment = Enrolment(options.ca_address, options.ca_mutual_port, options.root_cert, options.token)
     async with (

@@ -4,13 +4,12 @@ The only module of Pilot that knows where registry and configuration come from.
 """
 
 import argparse
-import asyncio
-import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mesh import program
 
 if TYPE_CHECKING:
     from mesh.galley.source.files import FileSource
@@ -27,15 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     if problem := wrong(options):
         parser().error(problem)
-    from mesh.pilot.log import configure
-
-    configure(options.log_level)
-    try:
-        asyncio.run(discovery(options))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        sys.exit(f"pilot-discovery {options.verb}: {_explained(error)}")
+    program.run("pilot-discovery", lambda: discovery(options), log_level=options.log_level)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -85,33 +76,15 @@ def wrong(options: argparse.Namespace) -> str:
 
 
 async def discovery(options: argparse.Namespace) -> None:
-    """Run Pilot until SIGTERM or SIGINT, or until one of its parts fails."""
+    """Run Pilot until cancelled, or until one of its parts fails."""
     from mesh.pilot.pilot import Listen
     from mesh.pilot.settings import Settings
 
-    leaving = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, leaving.set)
     settings = Settings(options.mesh_config)
     listen = Listen(options.listen, options.xds_port, options.debug_port, options.secure_port)
-    async with AsyncExitStack() as stack:
-        chosen = from_files if options.config_files or options.registry_file else from_platform
-        starting = asyncio.ensure_future(stack.enter_async_context(chosen(options, settings, listen)))
-        if await _unless(leaving, starting):
-            await _unless(leaving, asyncio.ensure_future(starting.result().finished()))
-
-
-async def _unless(leaving: asyncio.Event, work: asyncio.Future[Any]) -> bool:
-    """Wait for work, but not longer than until the end is asked for; whether it was done."""
-    asked = asyncio.ensure_future(leaving.wait())
-    await asyncio.wait({asked, work}, return_when=asyncio.FIRST_COMPLETED)
-    asked.cancel()
-    if work.done():
-        work.result()
-        return True
-    work.cancel()
-    await asyncio.gather(work, return_exceptions=True)
-    return False
+    chosen = from_files if options.config_files or options.registry_file else from_platform
+    async with chosen(options, settings, listen) as pilot:
+        await pilot.finished()
 
 
 @asynccontextmanager
@@ -121,8 +94,9 @@ async def from_platform(
     """Pilot on a cluster; authenticated with a Citadel, and on a Galley's configuration if one is named."""
     from mesh.galley.client import ConfigClient
     from mesh.galley.source.kubernetes import KubernetesSource
-    from mesh.pilot.certified import certified
     from mesh.pilot.platform import on_platform
+    from mesh.pki.enrolled import Enrolment, enrolled
+    from mesh.pki.spiffe import Identity
     from mesh.platform.client import connect
 
     domain = options.trust_domain or settings.current.trust_domain
@@ -131,7 +105,11 @@ async def from_platform(
         given: dict[str, Any] = {"domains": (domain,), "namespace": options.namespace}
         config: ConfigSource = KubernetesSource(client)
         if options.ca_address:
-            identity, trust = await stack.enter_async_context(certified(options, domain))
+            own = Identity(domain, options.namespace, options.account)
+            enrolment = Enrolment(
+                options.ca_address, options.ca_mutual_port, options.root_cert, options.token
+            )
+            identity, trust = await stack.enter_async_context(enrolled(own, enrolment))
             given |= {"identity": identity, "trust": trust}
             if options.config_address:
                 config = given["status"] = ConfigClient(options.config_address, identity, trust)
@@ -164,17 +142,3 @@ def files(options: argparse.Namespace) -> "tuple[Registry, FileSource]":
             raise FileNotFoundError(2, "no such file or folder", str(path))
     registries = [StaticRegistry(options.registry_file)] if options.registry_file else []
     return AggregateRegistry(registries), FileSource(options.config_files or ())
-
-
-def _explained(error: BaseException) -> str:
-    """The message of what went wrong first. A fault of ours is in the log as well."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    if type(error).__module__.startswith("mesh."):
-        return str(error)
-    import structlog
-
-    structlog.get_logger(component="pilot").error("failed", exc_info=error)
-    return f"{type(error).__name__}: {error}"

@@ -26,6 +26,7 @@ from mesh.pilot.world import World
 from mesh.pki.holder import Holder
 from mesh.pki.serving import grpc_credentials
 from mesh.pki.trust import Trust
+from mesh.tasks import background, first_failure, unless_failed
 
 LOOPBACK = "127.0.0.1"
 
@@ -64,10 +65,7 @@ class Pilot:
 
     async def finished(self) -> None:
         """Wait until one of its tasks fails, and raise what it raised."""
-        await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in self.tasks:
-            if task.done():
-                task.result()
+        await first_failure(self.tasks)
 
 
 @asynccontextmanager
@@ -93,16 +91,19 @@ async def serving(
     Raises `CannotListen` if a port is taken, and what a source raises that cannot be read.
     """
     async with AsyncExitStack() as stack:
-        tasks = [_task(stack, world.registry.run(), "registry"), _task(stack, world.config.run(), "config")]
-        await _synced(world, tasks)
+        tasks = [
+            background(stack, world.registry.run(), "registry"),
+            background(stack, world.config.run(), "config"),
+        ]
+        await unless_failed(world.synced(), tasks)
         sessions = Sessions(compiler, world.build(), metrics or Metrics())
         pushes = Pushes(sessions, world.build, gather=gather)
         world.changed = pushes.changed
-        tasks.append(_task(stack, pushes.run(), "pushes"))
+        tasks.append(background(stack, pushes.run(), "pushes"))
         if status is not None:
-            tasks.append(_task(stack, Reports(world, pushes, status).run(), "reports"))
+            tasks.append(background(stack, Reports(world, pushes, status).run(), "reports"))
         announcing = Programmed(world, pushes, trust_key(system_namespace), programmed or nobody)
-        tasks.append(_task(stack, announcing.run(), "programmed"))
+        tasks.append(background(stack, announcing.run(), "programmed"))
         agents = await stack.enter_async_context(Agents())
         http = await _http(stack, Window(world, pushes, agents, announcing).app(), listen)
         pilot = Pilot(world, sessions, pushes, 0, http, tasks)
@@ -111,7 +112,7 @@ async def serving(
             secure = AdsServer(sessions, Door(trust, world.registry.workloads, domains=domains))
             credentials = grpc_credentials(identity, trust.roots, mutual=True)
             pilot.secure = await _listening(stack, secure, f"{listen.host}:{listen.secure}", credentials)
-            tasks.append(_task(stack, secure.watch_expiry(), "expiry"))
+            tasks.append(background(stack, secure.watch_expiry(), "expiry"))
         log.info("serving", xds=pilot.xds, secure=pilot.secure, http=http, snapshot=sessions.snapshot.version)
         yield pilot
 
@@ -122,30 +123,6 @@ async def _listening(stack: AsyncExitStack, server: AdsServer, address: str, cre
     await server.start()
     stack.push_async_callback(server.stop)
     return port
-
-
-def _task(stack: AsyncExitStack, work: Any, name: str) -> asyncio.Task[None]:
-    task: asyncio.Task[None] = asyncio.create_task(work, name=name)
-
-    async def end() -> None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    stack.push_async_callback(end)
-    return task
-
-
-async def _synced(world: World, tasks: list[asyncio.Task[None]]) -> None:
-    """Wait until the sources know what there is; raise what made one of them fail."""
-    synced = asyncio.create_task(world.synced())
-    try:
-        await asyncio.wait({synced, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            if task.done():
-                task.result()
-        await synced
-    finally:
-        synced.cancel()
 
 
 async def _http(stack: AsyncExitStack, app: web.Application, listen: Listen) -> int:

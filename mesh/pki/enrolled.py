@@ -19,12 +19,16 @@ MUTUAL_PORT = 8061
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """Where Citadel is (`host:port` for tokens), and the files that a Pod is given."""
+    """Where Citadel is (`host:port` for tokens), and the files that a Pod is given.
+
+    `name` is what Citadel's certificate must say, if it is not the host of its address.
+    """
 
     citadel: str
     mutual_port: int = MUTUAL_PORT
     root_cert: Path = ROOT_CERT
     token: Path = TOKEN
+    name: str = ""
 
     @property
     def mutual(self) -> str:
@@ -40,7 +44,13 @@ async def enrolled(identity: Identity, enrolment: Enrolment) -> AsyncIterator[tu
     be read.
     """
     trust = Trust(TrustBundle(enrolment.root_cert.read_text()))
-    signer = CitadelClient(enrolment.citadel, enrolment.mutual, trust.roots, enrolment.token.read_text)
+    signer = CitadelClient(
+        enrolment.citadel,
+        enrolment.mutual,
+        trust.roots,
+        enrolment.token.read_text,
+        server_name=enrolment.name,
+    )
     holder = Holder(identity, signer)
     async with renewing(holder, trust):
         yield holder, trust

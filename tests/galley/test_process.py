@@ -13,10 +13,11 @@ import aiohttp
 import pytest
 
 from mesh.galley.client import ConfigClient
-from mesh.galley.main import explained, parser, settings_of
+from mesh.galley.main import parser, settings_of
 from mesh.model import ObjectKey
 from mesh.pki.following import renewing
 from mesh.pki.holder import Holder
+from mesh.program import explained
 from tests import loops
 from tests.citadel.rig import Mesh, eventually, mesh
 from tests.galley.rig import on, with_kinds
@@ -113,4 +114,7 @@ def test_what_it_is_started_with_is_checked(tmp_path: Path) -> None:
     options = parser().parse_args(["--config-port", "0", "--namespace", "mesh"])
     assert (settings_of(options).config_port, settings_of(options).namespace) == (0, "mesh")
     missing = FileNotFoundError(2, "No such file or directory", str(tmp_path / "root.pem"))
-    assert explained(ExceptionGroup("x", [missing])) == f"{tmp_path}/root.pem: No such file or directory"
+    assert (
+        explained(ExceptionGroup("x", [missing]), "galley")
+        == f"{tmp_path}/root.pem: No such file or directory"
+    )

@@ -250,15 +250,33 @@ folder = "/var/run/secrets/kubernetes.io/serviceaccount/"
 request = urllib.request.Request("https://kubernetes.default/api/v1/namespaces/default/pods")
 request.add_header("Authorization", "Bearer " + open(folder + "token").read())
 context = ssl.create_default_context(cafile=folder + "ca.crt")
-pods = json.load(urllib.request.urlopen(request, context=context))
-print([pod["metadata"]["name"] for pod in pods["items"]], open(folder + "namespace").read())
+try:
+    pods = json.load(urllib.request.urlopen(request, context=context))
+    print([pod["metadata"]["name"] for pod in pods["items"]], open(folder + "namespace").read())
+except urllib.error.HTTPError as error:
+    print(json.load(error)["message"])
 """
+RBAC = "rbac.authorization.k8s.io"
+READER = {"metadata": {"name": "r"}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]}
+BOUND = {
+    "metadata": {"name": "r"},
+    "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": "r"},
+    "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "default"}],
+}
 
 
-def test_a_pod_reaches_the_api_by_its_account() -> None:
+def test_a_pod_reaches_the_api_by_its_account_and_may_what_its_roles_say() -> None:
     cluster = EmbeddedCluster.start(NAME)
     client = Client(cluster)
-    pod = a_pod("inside")
+    assert said_by(client, "before").startswith("pods is forbidden: User")
+    for plural, item in (("roles", READER), ("rolebindings", BOUND)):
+        client.ask("POST", f"/apis/{RBAC}/v1/namespaces/default/{plural}", item)
+    assert said_by(client, "inside") == "['before', 'inside'] default\n"
+
+
+def said_by(client: Client, name: str) -> str:
+    """What a Pod prints that asks the API for Pods."""
+    pod = a_pod(name)
     pod["spec"] = {
         "restartPolicy": "Never",
         "containers": [
@@ -266,9 +284,9 @@ def test_a_pod_reaches_the_api_by_its_account() -> None:
         ],
     }
     client.ask("POST", "/api/v1/namespaces/default/pods", pod)
-    path = "/api/v1/namespaces/default/pods/inside"
+    path = f"/api/v1/namespaces/default/pods/{name}"
     client.until(path, lambda found: found["status"].get("phase") in ("Succeeded", "Failed"))
-    assert client.text("GET", path + "/log") == "['inside'] default\n"
+    return client.text("GET", path + "/log")
 
 
 CHROOT = """

@@ -9,12 +9,17 @@ from mesh.cli.options import ContextOption, KubeconfigOption
 from mesh.cli.platform import Platform
 
 ProfileOption = Annotated[
-    str, typer.Option("--profile", metavar="NAME", help="Which arrangement of components.")
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="compact|classic",
+        help="One process, or a Deployment a component; by default what is installed, or compact.",
+    ),
 ]
 
 
 def install(
-    profile: ProfileOption = "compact",
+    profile: ProfileOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the manifests and change nothing.")
     ] = False,
@@ -23,29 +28,30 @@ def install(
 ) -> None:
     """Install or upgrade the mesh in a cluster, and wait until it is ready."""
     from mesh.install.apply import install as bring
+    from mesh.install.apply import installed_profile
     from mesh.install.manifests import render
+    from mesh.install.profiles import DEFAULT
 
-    objects = render(profile=profile)
     if dry_run:
         import yaml
 
-        yaml.safe_dump_all(objects, sys.stdout, sort_keys=False)
+        yaml.safe_dump_all(render(profile or DEFAULT), sys.stdout, sort_keys=False)
         return
-    bring(
-        Platform.connect(kubeconfig, context).client,
-        objects,
-        progress=lambda line: print(line, file=sys.stderr),
-    )
+    client = Platform.connect(kubeconfig, context).client
+    objects = render(profile or installed_profile(client))
+    bring(client, objects, progress=lambda line: print(line, file=sys.stderr))
     print("the mesh is installed")
 
 
 def uninstall(
-    profile: ProfileOption = "compact", kubeconfig: KubeconfigOption = None, context: ContextOption = None
+    profile: ProfileOption = None, kubeconfig: KubeconfigOption = None, context: ContextOption = None
 ) -> None:
     """Remove what `install` brought, and nothing else."""
+    from mesh.install.apply import installed_profile
     from mesh.install.apply import uninstall as remove
     from mesh.install.manifests import render
 
     client = Platform.connect(kubeconfig, context).client
-    remove(client, render(profile=profile), progress=lambda line: print(line, file=sys.stderr))
+    objects = render(profile or installed_profile(client))
+    remove(client, objects, progress=lambda line: print(line, file=sys.stderr))
     print("the mesh is gone")

@@ -6,11 +6,11 @@ from itertools import groupby
 from typing import Any
 
 from mesh.install.manifests import OWNER
-from mesh.install.profiles import OF_A_PROCESS
+from mesh.install.profiles import DEFAULT, LABEL, OF_A_PROCESS
 from mesh.install.readiness import wait_until_available, wait_until_gone
 from mesh.install.server import InstallFailed, Obj, Server, path_of, root_of
 
-__all__ = ["InstallFailed", "install", "uninstall"]
+__all__ = ["InstallFailed", "install", "installed_profile", "uninstall"]
 
 ROOT_MAP, ROOT_LABEL, KEYS = "istio-ca-root-cert", "istio.io/config=true", "istio.io/key-and-cert"
 LEDGER = "trust.istio.io/ledger=true"
@@ -40,6 +40,12 @@ def install(
             list(pool.map(server.apply, group))
     deployments = [obj for obj in objects if obj["kind"] == "Deployment"]
     wait_until_available(server, deployments, progress, timeout)
+
+
+def installed_profile(client: Any, namespace: str = "istio-system") -> str:
+    """The profile that a cluster has; that of a new installation if there is none."""
+    found = Server(client).get(f"/api/v1/namespaces/{namespace}") or {"metadata": {}}
+    return str((found["metadata"].get("labels") or {}).get(LABEL, DEFAULT))
 
 
 def uninstall(

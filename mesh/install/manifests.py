@@ -116,6 +116,7 @@ def variables(profile: Profile, values: Values) -> dict[str, str]:
     process = pilot_process(profile, values.namespace, values.trust_domain)
     return {
         **shared(values),
+        "profile": profile.name,
         "citadel": f"istio-citadel.{values.namespace}.svc:8060",
         "injector_values": json.dumps({"image": values.image, "trust_domain": values.trust_domain}),
         "galley_ports": json.dumps(galley_ports(profile)),

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 
 PILOT = "istio-pilot"
+DEFAULT = "compact"
+LABEL = "install.meshwright.dev/profile"
+"""On the mesh's namespace: the profile that is installed."""
 ABSORBED = ("citadel", "galley", "injector")
 """The components that Pilot's process takes in where all run together."""
 OF_A_PROCESS = {"Deployment": "apps/v1", "PodDisruptionBudget": "policy/v1", "ServiceAccount": "v1"}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kubernetes import config
 
-from mesh.install.apply import InstallFailed, install, uninstall
+from mesh.install.apply import InstallFailed, install, installed_profile, uninstall
 from mesh.install.manifests import render
 from mesh.install.server import Server, path_of
 from pocketkube.api.api import Api
@@ -113,10 +113,13 @@ def test_an_upgrade_leaves_to_citadel_whom_webhooks_are_trusted_by(cluster: Serv
 
 def test_from_one_profile_to_the_other(cluster: Served, client: Any) -> None:
     with deployments_that_come_up(cluster):
+        assert installed_profile(client) == "compact"
         install(client, render("compact"))
         install(client, render("classic"))
+        assert installed_profile(client) == "classic"
         assert all(versions(client, render("classic")).values())
         install(client, render("compact"))
+    assert installed_profile(client) == "compact"
     found = versions(client, render("classic"))
     assert {path for path, version in found.items() if version} == set(versions(client, render("compact")))
 

@@ -21,7 +21,7 @@ from mesh.api.extensions import (
     EnvoyExternalAuthorizationRequestBody,
     ExtensionProvider,
 )
-from mesh.api.networking.destination_rule import LocalityLbSetting
+from mesh.api.networking.balancing import LocalityLbSetting
 from mesh.api.parse import checked, shown
 from mesh.model import ObjectKey
 

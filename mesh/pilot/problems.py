@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mesh.api.networking import DestinationRule, Gateway, ServiceEntry, VirtualService
-from mesh.api.networking.destination_rule import ClientTLSSettings
+from mesh.api.networking.client_tls import ClientTLSSettings
+from mesh.api.networking.destinations import Destination
 from mesh.api.networking.gateway import ServerTLSSettings
-from mesh.api.networking.virtual_service import MESH_GATEWAY, Destination
+from mesh.api.networking.virtual_service import MESH_GATEWAY
 from mesh.api.security import AuthorizationPolicy, RequestAuthentication
 from mesh.model import ConfigObject, ObjectKey, Service, Workload
 from mesh.pilot import tables

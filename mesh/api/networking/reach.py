@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from mesh.api.checks import Fault
 
 if TYPE_CHECKING:
-    from mesh.api.networking.virtual_service import HeaderMatch, HTTPMatchRequest, HTTPRoute, StringMatch
+    from mesh.api.networking.matches import HeaderMatch, HTTPMatchRequest, StringMatch
+    from mesh.api.networking.routes import HTTPRoute
 
 MOST = 200  # routes that are compared with those above; the time grows by the square
 PLAIN = ("scheme", "method", "authority")

@@ -9,10 +9,10 @@ from typing import Literal
 
 from mesh.api.base import Model, Port, host
 from mesh.api.checks import Fault, advise, check
-from mesh.api.networking.destination_rule import ConnectionPoolSettings
+from mesh.api.networking.connections import ConnectionPoolSettings
+from mesh.api.networking.destinations import Destination
 from mesh.api.networking.gateway import ServerTLSSettings
 from mesh.api.networking.service_entry import ServicePort
-from mesh.api.networking.virtual_service import Destination
 from mesh.api.networking.workload import UNIX, WorkloadSelector, is_ip
 
 _NAMESPACE = re.compile(r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?|\*|\.|~)$")

@@ -4,12 +4,7 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.type.v3 import percent_pb2
 from google.protobuf.wrappers_pb2 import UInt64Value
 
-from mesh.api.networking.destination_rule import (
-    ConsistentHash,
-    LoadBalancerSettings,
-    LocalityLbSetting,
-    SimpleLB,
-)
+from mesh.api.networking.balancing import ConsistentHash, LoadBalancerSettings, LocalityLbSetting, SimpleLB
 from mesh.pilot.compile.messages import seconds
 
 Cluster = cluster_pb2.Cluster

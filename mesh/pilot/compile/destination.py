@@ -8,17 +8,10 @@ field; settings of a port replace both as a whole, and what they leave out is de
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from mesh.api.networking.destination_rule import (
-    ClientTLSSettings,
-    ConnectionPoolSettings,
-    ConsistentHash,
-    LoadBalancerSettings,
-    LocalityLbSetting,
-    OutlierDetection,
-    PolicyBase,
-    Subset,
-    TrafficPolicy,
-)
+from mesh.api.networking.balancing import ConsistentHash, LoadBalancerSettings, LocalityLbSetting
+from mesh.api.networking.client_tls import ClientTLSSettings
+from mesh.api.networking.connections import ConnectionPoolSettings, OutlierDetection
+from mesh.api.networking.destination_rule import PolicyBase, Subset, TrafficPolicy
 from mesh.model import ObjectKey
 from mesh.pilot.reader import Reader
 from mesh.pilot.scope import Client

@@ -4,7 +4,7 @@ from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_de
 from envoy.config.core.v3 import address_pb2, protocol_pb2
 from google.protobuf.wrappers_pb2 import UInt32Value
 
-from mesh.api.networking.destination_rule import (
+from mesh.api.networking.connections import (
     ConnectionPoolSettings,
     HTTPSettings,
     OutlierDetection,

@@ -5,7 +5,7 @@ Source: Istio's reference of LocalityLoadBalancerSetting. Patterns are `region/z
 
 from collections.abc import Sequence
 
-from mesh.api.networking.destination_rule import LocalityDistribute, LocalityLbSetting
+from mesh.api.networking.balancing import LocalityDistribute, LocalityLbSetting
 from mesh.model import Locality
 
 FAR = 3

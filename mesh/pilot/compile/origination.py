@@ -8,7 +8,7 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 
-from mesh.api.networking.destination_rule import ClientTLSSettings
+from mesh.api.networking.client_tls import ClientTLSSettings
 from mesh.model import Port, Protocol, Service
 from mesh.pilot.compile import tls, trust
 from mesh.pilot.compile.messages import packed

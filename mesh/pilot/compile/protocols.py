@@ -8,7 +8,7 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import protocol_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 
-from mesh.api.networking.destination_rule import ConnectionPoolSettings, HTTPSettings
+from mesh.api.networking.connections import ConnectionPoolSettings, HTTPSettings
 from mesh.model import Protocol
 from mesh.pilot.compile.limits import common_options
 from mesh.pilot.compile.messages import number, packed

@@ -12,7 +12,7 @@ from envoy.config.core.v3 import base_pb2
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2
 from google.protobuf.struct_pb2 import Struct
 
-from mesh.api.networking.destination_rule import ClientTLSSettings
+from mesh.api.networking.client_tls import ClientTLSSettings
 from mesh.model import Port, Protocol, Service
 from mesh.pilot.compile import names, tls, trust
 from mesh.pilot.compile.origination import originate

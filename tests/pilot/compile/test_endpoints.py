@@ -161,7 +161,7 @@ def test_patterns_of_places() -> None:
 
 @pytest.mark.behaviour("W4")
 def test_places_of_one_pattern_share_by_size() -> None:
-    from mesh.api.networking.destination_rule import LocalityDistribute
+    from mesh.api.networking.balancing import LocalityDistribute
 
     split = LocalityDistribute.model_validate({"from": "*", "to": {"eu/*": 60, "us/*": 40}})
     places = [Locality("eu", "a"), Locality("eu", "b"), Locality("us", "c")]
@@ -170,7 +170,7 @@ def test_places_of_one_pattern_share_by_size() -> None:
 
 @pytest.mark.behaviour("W4")
 def test_failover_to_a_chosen_region() -> None:
-    from mesh.api.networking.destination_rule import LocalityLbSetting
+    from mesh.api.networking.balancing import LocalityLbSetting
 
     setting = LocalityLbSetting.model_validate({"failover": [{"from": "eu", "to": "asia"}]})
     places = [Locality("eu"), Locality("us"), Locality("asia")]

@@ -8,7 +8,8 @@ from envoy.config.listener.v3 import listener_components_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 
 from mesh.api.meshconfig import MeshConfig
-from mesh.api.networking.virtual_service import L4MatchAttributes, RouteDestination
+from mesh.api.networking.destinations import RouteDestination
+from mesh.api.networking.matches import L4MatchAttributes
 from mesh.model import ConfigObject, ObjectKey
 from mesh.pilot.compile.listeners.access_logs import access_logs
 from mesh.pilot.compile.messages import packed

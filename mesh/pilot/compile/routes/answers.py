@@ -6,7 +6,7 @@ import binascii
 from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2
 
-from mesh.api.networking.virtual_service import HTTPDirectResponse, HTTPRedirect
+from mesh.api.networking.answers import HTTPDirectResponse, HTTPRedirect
 
 RedirectAction = route_components_pb2.RedirectAction
 

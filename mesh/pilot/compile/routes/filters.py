@@ -7,7 +7,8 @@ from envoy.extensions.filters.http.cors.v3 import cors_pb2
 from envoy.extensions.filters.http.fault.v3 import fault_pb2 as http_fault_pb2
 from google.rpc import code_pb2
 
-from mesh.api.networking.virtual_service import Abort, CorsPolicy, Delay, HTTPFaultInjection
+from mesh.api.networking.cors import CorsPolicy
+from mesh.api.networking.faults import Abort, Delay, HTTPFaultInjection
 from mesh.pilot.compile.messages import flag, packed, seconds
 from mesh.pilot.compile.routes.texts import percent, text
 

@@ -2,7 +2,7 @@
 
 from envoy.config.route.v3 import route_components_pb2
 
-from mesh.api.networking.destination_rule import ConsistentHash, HTTPCookie
+from mesh.api.networking.balancing import ConsistentHash, HTTPCookie
 from mesh.pilot.compile.messages import seconds
 
 HashPolicy = route_components_pb2.RouteAction.HashPolicy

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2
 
-from mesh.api.networking.virtual_service import HeaderOperations, Headers
+from mesh.api.networking.headers import HeaderOperations, Headers
 
 Option = base_pb2.HeaderValueOption
 Holder = route_components_pb2.Route | route_components_pb2.WeightedCluster.ClusterWeight

@@ -8,13 +8,8 @@ from dataclasses import dataclass
 
 from envoy.config.route.v3 import route_components_pb2
 
-from mesh.api.networking.virtual_service import (
-    MESH_GATEWAY,
-    HeaderMatch,
-    HTTPMatchRequest,
-    L4MatchAttributes,
-    StringMatch,
-)
+from mesh.api.networking.matches import HeaderMatch, HTTPMatchRequest, L4MatchAttributes, StringMatch
+from mesh.api.networking.virtual_service import MESH_GATEWAY
 from mesh.pilot.compile.routes.texts import any_text, regex, text
 from mesh.pilot.scope import Client
 

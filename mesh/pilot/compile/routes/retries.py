@@ -10,7 +10,7 @@ from envoy.config.route.v3 import route_components_pb2
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from envoy.extensions.retry.priority.previous_priorities.v3 import previous_priorities_config_pb2
 
-from mesh.api.networking.virtual_service import HTTPRetry
+from mesh.api.networking.retries import HTTPRetry
 from mesh.pilot.compile.messages import packed, seconds
 
 RetryPolicy = route_components_pb2.RetryPolicy

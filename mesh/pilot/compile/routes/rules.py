@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from envoy.config.route.v3 import route_components_pb2
 from google.protobuf.duration_pb2 import Duration
 
-from mesh.api.networking.virtual_service import (
-    Destination,
-    HTTPMatchRequest,
-    HTTPRoute,
-    HTTPRouteDestination,
-)
+from mesh.api.networking.destinations import Destination, HTTPRouteDestination
+from mesh.api.networking.matches import HTTPMatchRequest
+from mesh.api.networking.routes import HTTPRoute
 from mesh.model import ConfigObject, ObjectKey
 from mesh.pilot.compile import metadata, names
 from mesh.pilot.compile.destination import consistent_hash

@@ -4,7 +4,8 @@ from envoy.config.core.v3 import base_pb2
 from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from envoy.type.v3 import percent_pb2
 
-from mesh.api.networking.virtual_service import HeaderMatch, Percent, StringMatch
+from mesh.api.networking.faults import Percent
+from mesh.api.networking.matches import HeaderMatch, StringMatch
 
 MILLION = 10_000
 """Parts of a million in one percent."""

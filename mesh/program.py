@@ -8,9 +8,9 @@ from typing import Any
 
 
 def run(name: str, work: Callable[[], Coroutine[Any, Any, None]], *, log_level: str = "info") -> None:
-    """Run `work` until it ends, or until SIGTERM or SIGINT cancel it.
+    """Run `work` until it ends, or until SIGTERM or SIGINT cancel it; both are a good end.
 
-    Leaves the process with 1 and one line on standard error if the work fails.
+    Leaves the process with 1 and a message on standard error if the work fails.
     """
     from mesh.log import configure
 

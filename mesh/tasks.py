@@ -29,7 +29,7 @@ def background(stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str
 
 
 async def first_failure(tasks: Iterable[asyncio.Future[None]]) -> None:
-    """Wait until one of the tasks ends, and raise what it raised."""
+    """Wait until one of the tasks ends, and raise what it raised; return if it raised nothing."""
     tasks = tuple(tasks)
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:

@@ -1,4 +1,4 @@
-"""What injection adds to a Pod: two containers, three volumes. Pure functions of settings and wishes."""
+"""What injection adds to a Pod: two containers and their volumes. Pure functions of settings and wishes."""
 
 import copy
 import json

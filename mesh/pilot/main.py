@@ -1,6 +1,6 @@
 """Entry point of `pilot-discovery`: chooses what Pilot reads, puts it together and runs it until SIGTERM.
 
-The only module of Pilot that knows where registry and configuration come from.
+With `platform`, the only module of Pilot that knows where registry and configuration come from.
 """
 
 import argparse

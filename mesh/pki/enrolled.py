@@ -40,8 +40,9 @@ class Enrolment:
 async def enrolled(identity: Identity, enrolment: Enrolment) -> AsyncIterator[tuple[Holder, Trust]]:
     """The certificate, kept fresh, and what the mounted root makes trusted at first.
 
-    Waits until Citadel answers. Whoever learns of another trust sets it. Raises `OSError` if the root cannot
-    be read.
+    Waits until Citadel has signed, for ever if need be; what fails meanwhile is in the log. Whoever learns of
+    another trust replaces it, and the certificate follows. Raises `OSError` if the file of the root cannot be
+    read, `ValueError` if no certificate is in it.
     """
     trust = Trust(TrustBundle(enrolment.root_cert.read_text()))
     signer = CitadelClient(

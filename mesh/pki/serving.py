@@ -101,7 +101,7 @@ def grpc_credentials(holder: Holder, roots: Roots, *, mutual: bool) -> Any:
 
 
 def peer_chain(context: Any) -> list[x509.Certificate]:
-    """The certificates that a gRPC caller showed, leaf first; empty if it showed none."""
+    """The certificates that a gRPC caller (`grpc.aio.ServicerContext`) showed, leaf first; else none."""
     found = context.auth_context()
     leaf = b"".join(found.get("x509_pem_cert", ()))
     if not leaf:
@@ -109,9 +109,3 @@ def peer_chain(context: Any) -> list[x509.Certificate]:
     (certificate,) = load_chain(leaf)
     others = load_chain(b"".join(found.get("x509_pem_cert_chain", ())) or leaf)
     return [certificate, *(each for each in others if each != certificate)]
-
-
-def peer_certificate(context: Any) -> x509.Certificate | None:
-    """The certificate that a gRPC caller (`grpc.aio.ServicerContext`) showed, or None."""
-    chain = peer_chain(context)
-    return chain[0] if chain else None

@@ -42,11 +42,6 @@ class SecretServer:
     def __repr__(self) -> str:
         return f"<SecretServer on {self._socket} with {len(self._open)} streams>"
 
-    @property
-    def conversations(self) -> tuple[Conversation, ...]:
-        """The streams that Envoy has open."""
-        return tuple(self._open)
-
     async def start(self) -> None:
         """Listen; `IdentityProblem` if the socket cannot be had. One left by an earlier run is replaced."""
         path = str(self._socket)

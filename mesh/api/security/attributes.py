@@ -18,7 +18,6 @@ PLAIN_KEYS = (
 )  # fmt: skip
 """Keys of `when` without a name in brackets."""
 
-NAMED_KEYS = ("request.headers", "request.auth.claims", "experimental.envoy.filters.")
 _NAMED = re.compile(r"^(request\.headers(\[[^\[\]]+\])|request\.auth\.claims(\[[^\[\]]+\])+)$")
 _EXPERIMENTAL = re.compile(r"^experimental\.envoy\.filters\.[a-zA-Z0-9_.]+(\[[^\[\]]+\])+$")
 

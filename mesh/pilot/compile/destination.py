@@ -72,9 +72,6 @@ class Destination:
         return whole.narrowed(part.traffic_policy, port) if part else whole
 
 
-NOTHING = Destination()
-
-
 def merged(read: Reader, rules: tuple[ObjectKey, ...]) -> Destination:
     """Several rules for one host as one."""
     specs = [found.spec for key in rules if (found := read.object(key)) is not None]

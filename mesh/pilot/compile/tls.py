@@ -18,7 +18,6 @@ from mesh.pilot.compile.messages import flag, from_pilot, packed, seconds
 
 TransportSocket = base_pb2.TransportSocket
 CommonTlsContext = tls_pb2.CommonTlsContext
-Validation = common_pb2.CertificateValidationContext
 Parameters = common_pb2.TlsParameters
 SecretConfig = secret_pb2.SdsSecretConfig
 ConfigSource = config_source_pb2.ConfigSource

@@ -1,10 +1,14 @@
 """What the programs of the control plane have in common: run until asked to end, or say what went wrong."""
 
 import asyncio
+import errno
 import signal
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
+
+UNAVAILABLE = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
+"""Why an address cannot be listened on."""
 
 
 def run(name: str, work: Callable[[], Coroutine[Any, Any, None]], *, log_level: str = "info") -> None:
@@ -39,6 +43,8 @@ def explained(error: BaseException, component: str) -> str:
         error = error.exceptions[0]
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno in UNAVAILABLE:
+        return f"{error.strerror}; free the port, or choose another"
     if type(error).__module__.startswith("mesh."):
         return str(error)
     import structlog

@@ -33,5 +33,7 @@ async def serve_http(stack: AsyncExitStack, metrics: Metrics, host: str, port: i
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise CannotListen(f"cannot serve HTTP on {host}:{port}: {reason}") from None
+        raise CannotListen(
+            f"cannot serve HTTP on {host}:{port}: {reason}; free the port, or choose another"
+        ) from None
     return int(runner.addresses[0][1])

@@ -110,7 +110,9 @@ class CsrServer:
         try:
             return int(self._server.add_secure_port(address, credentials))
         except RuntimeError as error:
-            raise CannotListen(f"cannot listen for CSRs on {address}: {error}") from None
+            raise CannotListen(
+                f"cannot listen for CSRs on {address}: {error}; free the port, or choose another"
+            ) from None
 
     async def start(self) -> None:
         """Begin to serve, and say so to health checks."""

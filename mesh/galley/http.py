@@ -1,6 +1,7 @@
-"""Galley's HTTP port, where it runs alone: metrics, readiness, version."""
+"""Galley's HTTP: how it serves, and the port with metrics, readiness and version, where it runs alone."""
 
 import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -24,19 +25,25 @@ async def serving_http(metrics: Metrics, host: str, port: int) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def bound(app: web.Application, host: str, port: int, **more: object) -> AsyncIterator[int]:
+async def bound(
+    app: web.Application, host: str, port: int, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
     """Serve an application; the port that was bound. Raises `CannotListen`."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, **more)  # type: ignore[arg-type]
-        await site.start()
+        await _begin(web.TCPSite(runner, host, port, ssl_context=tls), f"{host}:{port}")
         yield int(runner.addresses[0][1])
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise CannotListen(f"cannot serve on {host}:{port}: {reason}") from None
     finally:
         await runner.cleanup()
+
+
+async def _begin(site: web.TCPSite, address: str) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise CannotListen(f"cannot serve on {address}: {reason}; free the port, or choose another") from None
 
 
 async def _text(text: str) -> web.Response:

@@ -201,7 +201,9 @@ async def config_server(
     try:
         bound = int(grpc_server.add_secure_port(f"{host}:{port}", credentials))
     except RuntimeError as error:
-        raise CannotListen(f"cannot serve configuration on {host}:{port}: {error}") from None
+        raise CannotListen(
+            f"cannot serve configuration on {host}:{port}: {error}; free the port, or choose another"
+        ) from None
     trust.subscribe(server.look)
     await grpc_server.start()
     try:

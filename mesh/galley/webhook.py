@@ -7,6 +7,7 @@ from time import perf_counter
 
 from aiohttp import web
 
+from mesh.galley.http import bound
 from mesh.galley.metrics import Metrics
 from mesh.galley.review import ReviewProblem, judge
 from mesh.pki.holder import Holder
@@ -44,14 +45,11 @@ class Webhook:
 
 @asynccontextmanager
 async def listening(webhook: Webhook, identity: Holder, *, host: str, port: int) -> AsyncIterator[int]:
-    """Serve the webhook over TLS with the identity's present certificate; the port that was bound."""
+    """Serve the webhook over TLS with the identity's present certificate; the port that was bound.
+
+    Raises `CannotListen`.
+    """
     app = web.Application(client_max_size=LARGEST_BODY)
     app.add_routes(webhook.routes())
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host, port, ssl_context=server_context(identity))
-        await site.start()
-        yield int(runner.addresses[0][1])
-    finally:
-        await runner.cleanup()
+    async with bound(app, host, port, tls=server_context(identity)) as taken:
+        yield taken

@@ -15,7 +15,7 @@ from mesh.pilot.ads.door import Door
 from mesh.pilot.ads.programmed import Programmed, nobody
 from mesh.pilot.ads.pushes import GATHER, Pushes
 from mesh.pilot.ads.reports import Reports
-from mesh.pilot.ads.server import AdsServer
+from mesh.pilot.ads.server import AdsServer, CannotListen
 from mesh.pilot.ads.sessions import Sessions
 from mesh.pilot.ads.view import Compiler
 from mesh.pilot.debug.agents import Agents
@@ -32,9 +32,7 @@ LOOPBACK = "127.0.0.1"
 
 log = structlog.get_logger(component="pilot")
 
-
-class CannotListen(Exception):
-    """An address to serve on cannot be had."""
+__all__ = ["CannotListen", "Listen", "Pilot", "serving"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,5 +131,7 @@ async def _http(stack: AsyncExitStack, app: web.Application, listen: Listen) -> 
         await web.TCPSite(runner, listen.host, listen.http).start()
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise CannotListen(f"cannot serve HTTP on {listen.host}:{listen.http}: {reason}") from None
+        raise CannotListen(
+            f"cannot serve HTTP on {listen.host}:{listen.http}: {reason}; free the port, or choose another"
+        ) from None
     return int(runner.addresses[0][1])

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
@@ -117,4 +118,16 @@ def test_what_it_is_started_with_is_checked(tmp_path: Path) -> None:
     assert (
         explained(ExceptionGroup("x", [missing]), "galley")
         == f"{tmp_path}/root.pem: No such file or directory"
+    )
+
+
+def test_a_taken_port_is_told_with_what_to_do() -> None:
+    async def twice() -> None:
+        async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as first:
+            await asyncio.start_server(lambda *_: None, *first.sockets[0].getsockname())
+
+    with pytest.raises(OSError, match="in use") as caught:
+        loops.run(twice())
+    assert re.search(
+        r"127\.0\.0\.1.*in use; free the port, or choose another$", explained(caught.value, "galley")
     )

@@ -47,8 +47,8 @@ LOOK = 5.0
 log = structlog.get_logger(component="ads")
 
 
-class PortTaken(Exception):
-    """The address to listen on cannot be had."""
+class CannotListen(Exception):
+    """An address to serve on cannot be had."""
 
 
 class AdsServer:
@@ -76,14 +76,16 @@ class AdsServer:
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
     def listen(self, address: str, credentials: Any = None) -> int:
-        """Bind `host:port` (0: any port) and give back the port; raises `PortTaken`."""
+        """Bind `host:port` (0: any port) and give back the port; raises `CannotListen`."""
         try:
             if credentials is None:
                 port = self._server.add_insecure_port(address)
             else:
                 port = self._server.add_secure_port(address, credentials)
         except RuntimeError as error:
-            raise PortTaken(f"cannot listen for xDS on {address}: {error}") from None
+            raise CannotListen(
+                f"cannot listen for xDS on {address}: {error}; free the port, or choose another"
+            ) from None
         return int(port)
 
     async def start(self) -> None:

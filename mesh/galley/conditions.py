@@ -1,4 +1,4 @@
-"""The conditions of an object: whether it is accepted, and at how many proxies it is in force. Pure.
+"""The conditions of an object: whether it is valid, and how many proxies have accepted it. Pure.
 
 Source of the form: Kubernetes' conditions (`metav1.Condition`), as Istio's status has them.
 """
@@ -23,7 +23,7 @@ def accepted(error: ConfigError | None, generation: int) -> dict[str, Any]:
 
 
 def programmed(report: Report, generation: int) -> dict[str, Any]:
-    """At how many proxies the object is in force."""
+    """How many of the proxies that it concerns have accepted the object."""
     counts = f"{report.acked} of {report.proxies} proxies have acknowledged it"
     if report.errors:
         text = f"{counts}; refused: {shown(report.errors)}"

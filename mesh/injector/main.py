@@ -14,11 +14,14 @@ from mesh.injector.webhook import LARGEST_BODY, Injector
 from mesh.model.trust import TrustBundle
 from mesh.pki.enrolled import ROOT_CERT, TOKEN, Enrolment, enrolled
 from mesh.pki.holder import Holder
+from mesh.pki.log import Log
 from mesh.pki.serving import server_context
 from mesh.pki.spiffe import Identity
 from mesh.pki.trust import Trust
 
 POLL = 1.0  # seconds between looks at the mounted root
+
+log = Log("injector")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -57,14 +60,21 @@ async def serve(options: argparse.Namespace) -> None:
         await follow(trust, options.root_cert)
 
 
-async def follow(trust: Trust, root_cert: Path) -> None:
-    """Trust what the mounted ConfigMap says, for ever."""
+async def follow(trust: Trust, root_cert: Path, *, poll: float = POLL) -> None:
+    """Trust what the mounted ConfigMap says, until cancelled; what was known stays if it cannot be read."""
+    told = ""
     while True:
-        await asyncio.sleep(POLL)
-        trust.replace(bundle_of(root_cert))
+        await asyncio.sleep(poll)
+        try:
+            trust.replace(bundle_in(root_cert))
+            told = ""
+        except (OSError, ValueError) as error:
+            if str(error) != told:
+                log.warning("root not taken over", file=str(root_cert), error=str(error))
+            told = str(error)
 
 
-def bundle_of(root_cert: Path) -> TrustBundle:
+def bundle_in(root_cert: Path) -> TrustBundle:
     """What a mounted root makes trusted."""
     return TrustBundle(root_cert.read_text())
 

@@ -25,7 +25,7 @@ from mesh.galley.manifest import check_text
 from mesh.galley.review import ReviewProblem, judge
 
 pytestmark = pytest.mark.behaviour("S3", "G1")
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "80"))  # `tox -e deep` takes more
+EXAMPLES = int(os.environ.get("MESHWRIGHT_FUZZ", "80"))  # `tox -e deep` takes more
 DEADLINE = 1.0  # seconds of CPU for one object
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
 BUDGET = settings(

@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 
 from mesh.api.errors import ConfigError
-from mesh.api.meshconfig import MeshConfig
+from mesh.api.meshconfig import MeshConfig, advice_of
 
 POLL = 1.0  # seconds; the kubelet takes longer than that to bring a change
 
@@ -23,6 +23,7 @@ class Settings:
         self.problem: str | None = None
         self._text = path.read_text() if path else ""
         self.current = MeshConfig.from_yaml(self._text)
+        warn(self._text)
 
     def __repr__(self) -> str:
         return f"<Settings of {self.path}>"
@@ -50,4 +51,11 @@ class Settings:
             self.problem = str(error)
             return False
         log.info("the mesh's settings have changed")
+        warn(text)
         return self.current != before
+
+
+def warn(text: str) -> None:
+    """Log what of the settings is doubtful, or accepted without effect."""
+    for each in advice_of(text):
+        log.warning("about the mesh's settings", reason=str(each))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from mesh.api.errors import ConfigError
 from mesh.pilot.settings import Settings
@@ -56,3 +57,14 @@ def test_a_file_that_is_wrong_at_the_start_is_an_error(tmp_path: Path) -> None:
     file.write_text("outboundTrafficPolicy: {mode: MAYBE}\n")
     with pytest.raises(ConfigError, match="outboundTrafficPolicy"):
         Settings(file)
+
+
+def test_what_has_no_effect_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "mesh"
+    file.write_text("accessLogFile: /dev/stdout\n")
+    settings = Settings(file)
+    file.write_text("enableTracing: true\n")
+    with capture_logs() as lines:
+        settings.look()
+    (warning,) = (each for each in lines if each["log_level"] == "warning")
+    assert "data.mesh.enableTracing: is not used by this mesh" in warning["reason"]

@@ -215,6 +215,8 @@ def intercept() -> None:
 
 async def probes_past_envoy(_: Path) -> Any:
     """Every kind of probe to the Pod's own address, as the proxy's user, under the rules of interception."""
+    from mesh.agent import grpc_health  # noqa: F401 - the proxy's user may not be able to read the project
+
     intercept()
     server, servicer = grpc.aio.server(), health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)

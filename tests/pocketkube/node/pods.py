@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pocketkube import bootstrap
@@ -65,6 +66,12 @@ class Nodes:
         async for event in self.api.watch("pods", "default", since=revision):
             if event.type == "DELETED" and event.object["metadata"]["name"] == name:
                 return
+
+    async def folder_gone(self, folder: Path, name: str) -> list[str]:
+        """The names of the Pods that have a folder, once `name` has none: it follows the object."""
+        while name in (names := folders_of(folder)):
+            await asyncio.sleep(0.01)
+        return names
 
     async def log(self, name: str, *, container: str = "main", previous: bool = False) -> str:
         """What a container has printed so far."""
@@ -138,3 +145,8 @@ async def nodes(node: Node, *, backoff: BackOff | None = None) -> AsyncIterator[
         yield Nodes(api, access, OutsideHosts(means))
         for task in tasks:
             task.cancel()
+
+
+def folders_of(folder: Path) -> list[str]:
+    """The names of the Pods that have a folder."""
+    return sorted(path.name.split("_")[1] for path in folder.iterdir())

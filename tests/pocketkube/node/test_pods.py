@@ -357,8 +357,7 @@ async def goes_without_waiting(node: Node) -> Any:
         await made.gone("web")
         await made.run("next", "ls /sys/class/net; hostname -i", restartPolicy="Never")
         await made.until("next", lambda pod: state(pod).get("terminated"))
-        folders = sorted(path.name.split("_")[1] for path in node.state.pods.iterdir())
-        return [await made.log("next"), folders]
+        return [await made.log("next"), await made.folder_gone(node.state.pods, "web")]
 
 
 def test_a_pod_deleted_by_force_is_gone_at_once_and_leaves_nothing(tmp_path: Path) -> None:

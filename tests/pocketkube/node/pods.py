@@ -69,9 +69,11 @@ class Nodes:
 
     async def folder_gone(self, folder: Path, name: str) -> list[str]:
         """The names of the Pods that have a folder, once `name` has none: it follows the object."""
-        while name in (names := folders_of(folder)):
+        while True:
+            names = folders_of(folder)
+            if name not in names:
+                return names
             await asyncio.sleep(0.01)
-        return names
 
     async def log(self, name: str, *, container: str = "main", previous: bool = False) -> str:
         """What a container has printed so far."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mesh.api.base import Count, HeaderName, Model, Port, PositiveDuration, host
-from mesh.api.checks import Fault, check
+from mesh.api.checks import Fault, advise, check
 
 
 class EnvoyExternalAuthorizationRequestBody(Model):
@@ -85,4 +85,11 @@ class ExtensionProvider(Model):
         if len(given) != 1:
             yield Fault(
                 "", f"must have exactly one kind of provider, not {len(given)}", "see Istio's reference"
+            )
+
+    @advise
+    def _used(self) -> Iterator[Fault]:
+        if self.envoy_ext_authz_http is None and self.envoy_ext_authz_grpc is None:
+            yield Fault(
+                "", "is of a kind that this mesh does not use", "leave it out, or know that nothing happens"
             )

@@ -45,7 +45,7 @@ class Settings:
                 return False
             self._text, before = text, self.current
             self.current, self.problem = MeshConfig.from_yaml(text), None
-        except (OSError, ConfigError) as error:
+        except (OSError, UnicodeError, ConfigError) as error:
             if str(error) != self.problem:
                 log.warning("cannot use the mesh's settings; the last good ones stay", reason=str(error))
             self.problem = str(error)

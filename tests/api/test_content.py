@@ -175,6 +175,12 @@ extensionProviders:
     assert [each.path for each in advice_of(text)] == ["data.mesh.enableTracing"]
 
 
+def test_providers_that_nobody_asks_are_told() -> None:
+    text = "extensionProviders: [{name: z, zipkin: {service: z.istio-system, port: 9411}}]\n"
+    (said,) = advice_of(text)
+    assert said.path == "data.mesh.extensionProviders[0]" and "does not use" in said.message
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -40,8 +40,8 @@ def test_what_is_wrong_leaves_the_last_good_ones(tmp_path: Path) -> None:
     file = tmp_path / "mesh"
     file.write_text("accessLogFile: /dev/stdout\n")
     settings = Settings(file)
-    for wrong in ("accesLogFile: x\n", "a: [\n"):
-        file.write_text(wrong)
+    for wrong in (b"accesLogFile: x\n", b"a: [\n", b"\xff\xfe\x00"):
+        file.write_bytes(wrong)
         assert not settings.look()
         assert settings.current.access_log_file == "/dev/stdout"
         assert settings.problem

@@ -12,6 +12,8 @@ from mesh.pilot.ads.door import Door, Guest, Unknown
 from mesh.pilot.ads.session import Session, describe
 from mesh.pilot.ads.sessions import Sessions
 
+LAST_WRITE = 1.0  # seconds that a client may take to read what is under way when its call is ended
+
 log = structlog.get_logger(component="ads")
 
 
@@ -26,6 +28,7 @@ class Stream:
         self._guest: Guest | None = None
         self._session: Session | None = None
         self._writing: asyncio.Task[None] | None = None
+        self._sending: asyncio.Future[None] | None = None
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def __repr__(self) -> str:
@@ -59,12 +62,17 @@ class Stream:
     async def _end(self, reading: asyncio.Task[None]) -> None:
         if self._session is not None:
             self._sessions.close(self._session)
-        tasks = {task for task in (reading, self._writing) if task is not None}
+        tasks: set[asyncio.Future[None]] = {task for task in (reading, self._writing) if task is not None}
         for each in (*tasks, self._over):
             each.cancel()
         await asyncio.wait(tasks)
+        if self._sending is not None:
+            # gRPC cannot end a call while a message is under way.
+            await asyncio.wait({self._sending}, timeout=LAST_WRITE)
+            self._sending.cancel()
+            tasks.add(self._sending)
         for done in (*tasks, self._over):
-            if not done.cancelled():
+            if done.done() and not done.cancelled():
                 done.exception()  # raised above, or something else ended the call before
 
     async def _read(self, requests: AsyncIterator[bytes]) -> None:
@@ -92,4 +100,5 @@ class Stream:
         """Send what the session has to say, as fast as the client reads."""
         while True:
             response = await session.outbox.get()
-            await self._context.write(wire.encode(response, sotw=self._sotw))
+            self._sending = asyncio.ensure_future(self._context.write(wire.encode(response, sotw=self._sotw)))
+            await asyncio.shield(self._sending)

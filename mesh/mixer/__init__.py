@@ -1,0 +1,1 @@
+"""Mixer: istio-policy answers checks, istio-telemetry takes reports; both by rules that operators write."""

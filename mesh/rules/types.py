@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class ValueType(StrEnum):
-    """A type. Values are str, int, float, bool, datetime, bytes (addresses), str for names, timedelta, dict."""
+    """A type. Values are str, int, float, bool, datetime, bytes (addresses), str, timedelta, dict."""
 
     STRING = "STRING"
     INT64 = "INT64"

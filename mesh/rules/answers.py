@@ -1,7 +1,8 @@
 """What a caller is told when a check refuses: HTTP status, body and headers.
 
 One place, so that a rule compiled into a proxy answers as istio-policy does.
-Source: google/rpc/code.proto (the HTTP mapping of each code); classic Mixer's body `CODE:handler.namespace:message`.
+Source: google/rpc/code.proto (the HTTP mapping of each code);
+classic Mixer's body `CODE:handler.namespace:message`.
 """
 
 import math

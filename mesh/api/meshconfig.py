@@ -12,7 +12,7 @@ import yaml
 from pydantic import ConfigDict
 from pydantic.alias_generators import to_camel
 
-from mesh.api.base import Duration, Model
+from mesh.api.base import Duration, Model, PositiveDuration
 from mesh.api.checks import Fault, advice, check
 from mesh.api.errors import ConfigError, Problem
 from mesh.api.extensions import (
@@ -45,8 +45,8 @@ UNUSED = frozenset(
         "dnsRefreshRate", "h2UpgradePolicy", "inboundClusterStatName", "outboundClusterStatName",
         "inboundTrafficPolicy", "caCertificates", "ca", "certificates", "thriftConfig", "serviceSettings",
         "enablePrometheusMerge", "verifyCertificateAtClient", "discoverySelectors", "pathNormalization",
-        "defaultProviders", "meshMTLS", "tlsDefaults", "mixerCheckServer", "mixerReportServer",
-        "disablePolicyChecks", "disableMixerHttpReports", "policyCheckFailOpen",
+        "defaultProviders", "meshMTLS", "tlsDefaults", "mixerReportServer",
+        "disableMixerHttpReports",
         "enableClientSidePolicyCheck", "reportBatchMaxEntries", "reportBatchMaxTime", "authPolicy",
         "rdsRefreshDelay", "sdsUdsPath", "sdsRefreshDelay",
         "sidecarToTelemetrySessionAffinity",
@@ -91,6 +91,20 @@ class MeshConfig(Model):
     default_virtual_service_export_to: tuple[str, ...] = ("*",)
     default_destination_rule_export_to: tuple[str, ...] = ("*",)
     extension_providers: tuple[ExtensionProvider, ...] = ()
+    mixer_check_server: str = "istio-policy.istio-system.svc.cluster.local:15004"
+    disable_policy_checks: bool = False
+    policy_check_fail_open: bool = False
+    policy_check_timeout: PositiveDuration = 1.0
+
+    @check
+    def _check_server(self) -> Iterator[Fault]:
+        host, _, port = self.mixer_check_server.rpartition(":")
+        if self.mixer_check_server and not (host and port.isdecimal() and 0 < int(port) < 65536):
+            yield Fault(
+                "mixerCheckServer",
+                f"is {self.mixer_check_server!r}, not HOST:PORT",
+                "write the address of istio-policy, or leave it empty to ask nobody",
+            )
 
     @check
     def _providers(self) -> Iterator[Fault]:

@@ -105,6 +105,10 @@ class Reader:
         """A namespace's policies of one kind of security.istio.io, oldest first."""
         return self._objects(tables.POLICIES, (kind, namespace))
 
+    def mixer(self) -> tuple[ConfigObject, ...]:
+        """All of Mixer's objects, in order of their names."""
+        return self._objects(tables.MIXER, tables.ONLY)
+
     def selected(self, namespace: str) -> frozenset[str]:
         """Keys of the labels by which a namespace's policies choose workloads."""
         found: frozenset[str] = self._get(tables.SELECTED, namespace) or frozenset()

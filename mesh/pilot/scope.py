@@ -9,6 +9,7 @@ from typing import NamedTuple
 from mesh.model import Instance, Labels, Locality, ObjectKey, Protocol, Proxy, ProxyKind
 from mesh.model.labels import EMPTY
 from mesh.pilot import selection
+from mesh.pilot.mixer.facts import facts
 from mesh.pilot.reader import Reader
 
 
@@ -34,7 +35,7 @@ class Scope:
     """All that the resources of a proxy depend on beside the snapshot.
 
     `ports` of a gateway are pairs: number at its service, number at itself. `labels` are all of a gateway's,
-    of a sidecar those by which some policy may choose it.
+    of a sidecar those by which some policy may choose it. `facts` are what Mixer's rules ask of the workload.
     """
 
     kind: ProxyKind
@@ -43,6 +44,7 @@ class Scope:
     inbound: tuple[Inbound, ...] = ()
     ports: tuple[tuple[int, int], ...] = ()
     labels: Labels = EMPTY
+    facts: Labels = EMPTY
 
 
 def scope_of(read: Reader, proxy: Proxy) -> Scope:
@@ -51,9 +53,15 @@ def scope_of(read: Reader, proxy: Proxy) -> Scope:
     here = read.instances_at(proxy.address)
     if proxy.kind is ProxyKind.ROUTER:
         ports = sorted({(each.service_port, each.port) for each in here})
-        return Scope(proxy.kind, client, locality(read, proxy), ports=tuple(ports), labels=proxy.labels)
+        place = locality(read, proxy)
+        return Scope(
+            proxy.kind, client, place, ports=tuple(ports), labels=proxy.labels, facts=facts(read, proxy)
+        )
     labels = selection.relevant(read, proxy.namespace, proxy.labels)
-    return Scope(proxy.kind, client, locality(read, proxy), inbound=inbound(read, here), labels=labels)
+    served = inbound(read, here)
+    return Scope(
+        proxy.kind, client, locality(read, proxy), inbound=served, labels=labels, facts=facts(read, proxy)
+    )
 
 
 def relevant(read: Reader, labels: Labels) -> Labels:

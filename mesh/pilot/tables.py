@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Mut
 from functools import partial
 from typing import Any, Protocol
 
+from mesh.api.kinds import MIXER_KINDS
 from mesh.api.meshconfig import MeshConfig
 from mesh.api.networking import DestinationRule, VirtualService
 from mesh.api.networking.virtual_service import MESH_GATEWAY
@@ -35,6 +36,7 @@ WILD_DESTINATIONS = "wild-destinations"  # namespace -> DestinationRules there w
 GATEWAYS = "gateways"  # () -> Gateways, oldest first
 LABELS_USED = "labels-used"  # () -> keys of the labels by which rules choose callers
 POLICIES = "policies"  # (kind, namespace) -> policies of security there, oldest first
+MIXER = "mixer"  # () -> all of Mixer's objects, by name
 SELECTED = "selected"  # namespace -> keys of the labels by which policies there choose workloads
 
 ONLY: Hashable = ()
@@ -288,6 +290,19 @@ def chosen_by(spec: Any) -> Iterator[str]:
         yield GATEWAY_NAME
 
 
+def mixer(draft: Draft, every: list[ConfigObject]) -> None:
+    """Keep Mixer's objects together: what one means hangs on those that it names."""
+    del every
+    found = (each for each in draft.tables[OBJECT].values() if each.key.kind in MIXER_NAMES)
+    draft.put(MIXER, ONLY, tuple(sorted(found, key=by_key)) or None)
+
+
+def by_key(config: ConfigObject) -> ObjectKey:
+    """Order by name."""
+    return config.key
+
+
+MIXER_NAMES = frozenset(kind for kind, *_ in MIXER_KINDS)
 POLICY_KINDS = ("PeerAuthentication", "RequestAuthentication", "AuthorizationPolicy")
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 """The label of the workloads of a Gateway of the Gateway API, which `targetRefs` may name."""
@@ -297,4 +312,5 @@ INDEXES: dict[str, Callable[[Draft, list[ConfigObject]], None]] = {
     "DestinationRule": destination_rules,
     "Gateway": gateways,
     **{kind: partial(policies, kind=kind) for kind in POLICY_KINDS},
+    **dict.fromkeys(MIXER_NAMES, mixer),
 }

@@ -12,7 +12,7 @@ from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
 from mesh.model import ObjectKey
-from mesh.pilot.compile import authz, jwt, names, serving
+from mesh.pilot.compile import authz, jwt, mixer, names, serving
 from mesh.pilot.compile.listeners import http, tcp
 from mesh.pilot.compile.listeners.shared import finished, patience, tls_inspector
 from mesh.pilot.compile.messages import socket_address
@@ -162,7 +162,14 @@ def secured(
 def requests(read: Reader, scope: Scope, served: Served) -> listener_components_pb2.Filter:
     """The filter that handles a server's requests."""
     guards = guards_of(read, scope, place(scope, served))
-    return http.gateway(read.mesh, served.address, served.port, served.route_name, guards)
+    checks = mixer.http_filters(read, checked(scope, served, "http"))
+    every = (*guards, *checks.filters)
+    return http.gateway(read.mesh, served.address, served.port, served.route_name, every, checks.replies)
+
+
+def checked(scope: Scope, served: Served, protocol: str) -> mixer.Place:
+    """Where Mixer's rules are enforced."""
+    return mixer.Place(scope.client.namespace, scope.facts, served.port, protocol=protocol, gateway=True)
 
 
 def guards_of(
@@ -180,7 +187,8 @@ def place(scope: Scope, served: Served) -> authz.Place:
 def chain_of(read: Reader, scope: Scope, served: Served, way: tcp.Way) -> listener_components_pb2.FilterChain:
     """The chain for one way of connections that are not looked into."""
     result = tcp.chain(read.mesh, way)
-    guards = authz.tcp_filters(read, scope, place(scope, served))
+    checks = mixer.tcp_filters(read, checked(scope, served, "tcp"))
+    guards = (*authz.tcp_filters(read, scope, place(scope, served)), *checks)
     if guards:
         handler = list(result.filters)
         result.ClearField("filters")

@@ -24,6 +24,9 @@ Filter = listener_components_pb2.Filter
 Guards = Iterable[http_connection_manager_pb2.HttpFilter]
 """HTTP filters that decide whether a request may pass."""
 
+Replies = Iterable[http_connection_manager_pb2.ResponseMapper]
+"""What Envoy's own answers say, by their reasons."""
+
 NAME = "envoy.filters.network.http_connection_manager"
 ROUTER = "envoy.filters.http.router"
 
@@ -69,7 +72,11 @@ def outbound(mesh: MeshConfig, address: str, port: int, route_name: str) -> list
 
 
 def inbound(
-    mesh: MeshConfig, port: int, routes: route_pb2.RouteConfiguration, guards: Guards = ()
+    mesh: MeshConfig,
+    port: int,
+    routes: route_pb2.RouteConfiguration,
+    guards: Guards = (),
+    replies: Replies = (),
 ) -> listener_components_pb2.Filter:
     """For requests to the workload beside a sidecar."""
     result = manager(mesh, f"inbound_0.0.0.0_{port};", guards)
@@ -77,12 +84,18 @@ def inbound(
     result.server_name = "istio-envoy"
     result.forward_client_cert_details = Manager.APPEND_FORWARD
     tell_caller(result)
+    say(result, replies)
     result.route_config.CopyFrom(routes)
     return finished(result)
 
 
 def gateway(
-    mesh: MeshConfig, address: str, port: int, route_name: str, guards: Guards = ()
+    mesh: MeshConfig,
+    address: str,
+    port: int,
+    route_name: str,
+    guards: Guards = (),
+    replies: Replies = (),
 ) -> listener_components_pb2.Filter:
     """For requests from outside: nothing that they say of where they come from is believed."""
     result = manager(mesh, f"outbound_{address}_{port}", guards, (offers(),))
@@ -90,9 +103,16 @@ def gateway(
     result.server_name = "istio-envoy"
     result.forward_client_cert_details = certificate_details(mesh)
     tell_caller(result)
+    say(result, replies)
     result.set_current_client_cert_details.cert = True
     result.rds.CopyFrom(rds(route_name))
     return finished(result)
+
+
+def say(manager: http_connection_manager_pb2.HttpConnectionManager, replies: Replies) -> None:
+    """Let Envoy's own answers have these words."""
+    for each in replies:
+        manager.local_reply_config.mappers.append(each)
 
 
 def certificate_details(mesh: MeshConfig) -> Manager.ForwardClientCertDetails.ValueType:

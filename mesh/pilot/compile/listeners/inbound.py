@@ -14,7 +14,7 @@ from envoy.config.route.v3 import route_components_pb2, route_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
 from mesh.model import ObjectKey, Protocol
-from mesh.pilot.compile import authz, jwt, metadata, names, transport, trust
+from mesh.pilot.compile import authz, jwt, metadata, mixer, names, transport, trust
 from mesh.pilot.compile.listeners import http, tcp
 from mesh.pilot.compile.listeners.outbound import port_match
 from mesh.pilot.compile.listeners.shared import (
@@ -100,7 +100,13 @@ class Way:
 
 def server_scope(scope: Scope) -> Scope:
     """What of a sidecar's scope its inbound listener depends on."""
-    return Scope(scope.kind, Client(scope.client.namespace), inbound=scope.inbound, labels=scope.labels)
+    return Scope(
+        scope.kind,
+        Client(scope.client.namespace),
+        inbound=scope.inbound,
+        labels=scope.labels,
+        facts=scope.facts,
+    )
 
 
 def virtual_inbound(read: Reader, scope: Scope) -> Resource:
@@ -205,20 +211,34 @@ def tcp_handlers(
     read: Reader, scope: Scope, way: Way, place: authz.Place
 ) -> list[listener_components_pb2.Filter]:
     """What handles connections that are not HTTP."""
-    return [*authz.tcp_filters(read, scope, place), tcp.to(read.mesh, way.cluster)]
+    checks = mixer.tcp_filters(read, checked(scope, way, "tcp"))
+    return [*authz.tcp_filters(read, scope, place), *checks, tcp.to(read.mesh, way.cluster)]
 
 
 def http_handler(read: Reader, scope: Scope, way: Way, place: authz.Place) -> listener_components_pb2.Filter:
     """HTTP to the workload: everything goes to the one port."""
+    checks = mixer.http_filters(
+        read, checked(scope, way, "grpc" if way.protocol is Protocol.GRPC else "http")
+    )
     route = default_route(way.cluster, way.operation)
     retry_unsent(route)
     host = route_components_pb2.VirtualHost(
         name=f"inbound|http|{way.service_port}", domains=["*"], routes=[route]
     )
+    checks.tell(host)
     routes = route_pb2.RouteConfiguration(
         name=way.cluster, virtual_hosts=[host], validate_clusters=flag(False)
     )
-    return http.inbound(read.mesh, way.port, routes, guards(read, scope, place))
+    return http.inbound(
+        read.mesh, way.port, routes, (*guards(read, scope, place), *checks.filters), checks.replies
+    )
+
+
+def checked(scope: Scope, way: Way, protocol: str) -> mixer.Place:
+    """Where Mixer's rules are enforced."""
+    return mixer.Place(
+        scope.client.namespace, scope.facts, way.port, way.hostname, protocol, secured=way.mode is Mode.STRICT
+    )
 
 
 def guards(

@@ -1,0 +1,157 @@
+"""The configuration in force, followed live: `Following` keeps the present `Live`.
+
+New handlers are started first, then calls go to the new configuration, and the old handlers are closed when
+the last call on them is done.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+import structlog
+
+from mesh.api.kinds import KINDS, MIXER
+from mesh.mixer.handlers import Handlers, Running, Surroundings
+from mesh.mixer.live import Live
+from mesh.model.config import ConfigObject, ObjectKey
+from mesh.model.sources import ConfigSource
+from mesh.rules.adapter import Adapter
+from mesh.rules.resolve import HandlerConfig, Ruleset, resolve
+from mesh.rules.templates import Variety
+
+MIXER_KINDS = frozenset(kind.kind for kind in KINDS if kind.group == MIXER)
+
+GATHER = 0.05
+"""Seconds in which further changes are waited for: files bring several objects."""
+
+RETRY = (1.0, 30.0)
+"""Seconds, first and longest, until handlers that could not start are tried again."""
+
+log = structlog.get_logger(component="mixer")
+
+
+class Following:
+    """Follows the rules of a `ConfigSource` (which somebody else runs) for some varieties of templates."""
+
+    def __init__(
+        self,
+        config: ConfigSource,
+        adapters: Mapping[str, type[Adapter[Any]]],
+        surroundings: Surroundings,
+        varieties: Iterable[Variety],
+        *,
+        root_namespace: str = "istio-system",
+        gather: float = GATHER,
+    ) -> None:
+        self.handlers = Handlers(surroundings)
+        self.changed: list[Callable[[Live], None]] = []
+        self._config = config
+        self._adapters = adapters
+        self._surroundings = surroundings
+        self._varieties = frozenset(varieties)
+        self._root = root_namespace
+        self._gather = gather
+        self._wanted = asyncio.Event()
+        self._taken = asyncio.Condition()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._pause = RETRY[0]
+        self.generation = 0
+        self.live = self._made(resolve((), adapters), {})
+        config.subscribe(self._notice)
+
+    def __repr__(self) -> str:
+        return f"<Following: change {self.generation}, {self.live!r}, {self.handlers!r}>"
+
+    def _notice(self, keys: frozenset[ObjectKey]) -> None:
+        # Kinds of other groups are many and change often; none of their names is one of ours.
+        if any(key.kind in MIXER_KINDS for key in keys):
+            self._wanted.set()
+
+    async def run(self) -> None:
+        """Take the configuration once it is there, then each change, until cancelled; then close handlers."""
+        try:
+            await self._config.synced.wait()
+            self._wanted.set()
+            while True:
+                await self._until_wanted()
+                self._wanted.clear()
+                await self.take()
+        finally:
+            await self._end()
+
+    async def _until_wanted(self) -> None:
+        """Wait for a change, or until broken handlers are to be tried again."""
+        timeout = self._pause if self.handlers.broken else None
+        try:
+            async with asyncio.timeout(timeout):
+                await self._wanted.wait()
+            self._pause = RETRY[0]
+            await asyncio.sleep(self._gather)
+        except TimeoutError:
+            self._pause = min(self._pause * 2, RETRY[1])
+
+    async def take(self) -> None:
+        """Put the configuration as it is now in force."""
+        ruleset = resolve(self._objects(), self._adapters)
+        running = await self.handlers.change(self._used(ruleset))
+        before, self.live = self.live, self._made(ruleset, running)
+        for each in running.values():
+            each.held += 1
+        self.generation += 1
+        self._tell(ruleset)
+        before.retire()
+        for told in self.changed:
+            told(self.live)
+        async with self._taken:
+            self._taken.notify_all()
+
+    async def until(self, wanted: Callable[[Live], bool]) -> Live:
+        """Wait until the configuration in force is as wanted."""
+        async with self._taken:
+            await self._taken.wait_for(lambda: wanted(self.live))
+        return self.live
+
+    def _objects(self) -> list[ConfigObject]:
+        return [each for each in self._config.objects().values() if each.group == MIXER]
+
+    def _used(self, ruleset: Ruleset) -> dict[str, HandlerConfig]:
+        """The handlers that rules send something of our varieties to; others are another program's."""
+        names = {
+            action.handler
+            for rule in ruleset.rules
+            for action in rule.actions
+            if any(ruleset.instances[each].template.variety in self._varieties for each in action.instances)
+        }
+        return {name: ruleset.handlers[name] for name in sorted(names) if name in ruleset.handlers}
+
+    def _made(self, ruleset: Ruleset, running: Mapping[str, Running]) -> Live:
+        return Live(
+            ruleset, running, self._surroundings.metrics, root_namespace=self._root, released=self._released
+        )
+
+    def _tell(self, ruleset: Ruleset) -> None:
+        metrics = self._surroundings.metrics
+        metrics.changes.inc()
+        metrics.rules.set(len(ruleset.rules))
+        metrics.problems.set(len(ruleset.problems))
+        for problem in ruleset.problems:
+            log.warning("left out of the configuration", problem=str(problem))
+
+    def _released(self, live: Live) -> None:
+        """The last call on a configuration is done: close the handlers that no other one holds."""
+        gone = [each for each in live.running.values() if self._let_go(each)]
+        if gone:
+            self._in_background(self.handlers.close(gone))
+
+    def _let_go(self, running: Running) -> bool:
+        running.held -= 1
+        return running.held == 0
+
+    def _in_background(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _end(self) -> None:
+        self.live.retire()
+        await asyncio.gather(*self._closing, return_exceptions=True)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import weather as demo
+from e2e.mixer import Mixer, Prometheus
 from e2e.security import nothing_crashes, one_request_each, tls_secret
 from pytest_mesh.authority import Authority
 from pytest_mesh.demo import Weather
@@ -92,6 +93,27 @@ def echo_server(weather: Weather) -> Iterator[None]:
 def echo(weather: Weather, echo_server: None) -> Pod:
     """Its Pod, as it is now."""
     return weather.mesh.pod("weather", app="echo")
+
+
+@pytest.fixture(scope="session")
+def mixer(weather: Weather) -> Iterator[Mixer]:
+    """istio-policy and istio-telemetry."""
+    found = Mixer(weather.mesh)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def backends(weather: Weather) -> Iterator[None]:
+    """Redis, a logbook for fluentd, and Prometheus, in namespace `backends`, which has no sidecars."""
+    with weather.mesh.standing(EXTRA / "backends.yaml", EXTRA / "prometheus.yaml"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def prometheus(weather: Weather, backends: None) -> Prometheus:
+    """A real one, which scrapes istio-telemetry."""
+    return Prometheus(weather.mesh)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 
 from mesh.api.base import Count, HeaderName, Model, Port, PositiveDuration, host
 from mesh.api.checks import Fault, advise, check
+from mesh.api.tracing import OpenTelemetryTracingProvider, ZipkinTracingProvider
 
 
 class EnvoyExternalAuthorizationRequestBody(Model):
@@ -56,19 +57,23 @@ class EnvoyExternalAuthorizationGrpcProvider(ExternalAuthorization):
     """A provider that is asked over gRPC (Envoy's ext_authz)."""
 
 
+USED = ("envoy_ext_authz_http", "envoy_ext_authz_grpc", "zipkin", "opentelemetry")
+"""The kinds of providers that this mesh uses."""
+
+
 class ExtensionProvider(Model):
     """A named provider of one kind."""
 
     name: str
     envoy_ext_authz_http: EnvoyExternalAuthorizationHttpProvider | None = None
     envoy_ext_authz_grpc: EnvoyExternalAuthorizationGrpcProvider | None = None
-    zipkin: dict[str, Any] | None = None
+    zipkin: ZipkinTracingProvider | None = None
     lightstep: dict[str, Any] | None = None
     datadog: dict[str, Any] | None = None
     stackdriver: dict[str, Any] | None = None
     opencensus: dict[str, Any] | None = None
     skywalking: dict[str, Any] | None = None
-    opentelemetry: dict[str, Any] | None = None
+    opentelemetry: OpenTelemetryTracingProvider | None = None
     prometheus: dict[str, Any] | None = None
     envoy_file_access_log: dict[str, Any] | None = None
     envoy_http_als: dict[str, Any] | None = None
@@ -89,7 +94,7 @@ class ExtensionProvider(Model):
 
     @advise
     def _used(self) -> Iterator[Fault]:
-        if self.envoy_ext_authz_http is None and self.envoy_ext_authz_grpc is None:
+        if all(getattr(self, name) is None for name in USED):
             yield Fault(
                 "", "is of a kind that this mesh does not use", "leave it out, or know that nothing happens"
             )

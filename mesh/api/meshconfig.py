@@ -23,6 +23,7 @@ from mesh.api.extensions import (
 )
 from mesh.api.networking.balancing import LocalityLbSetting
 from mesh.api.parse import checked, shown
+from mesh.api.tracing import ProxyTracing
 from mesh.model import ObjectKey
 
 __all__ = [
@@ -40,12 +41,12 @@ KEY = ObjectKey("ConfigMap", "istio-system", "istio")
 UNUSED = frozenset(
     {
         "proxyListenPort", "proxyInboundListenPort", "proxyHttpPort", "tcpKeepalive", "ingressClass",
-        "ingressService", "ingressControllerMode", "ingressSelector", "enableTracing",
+        "ingressService", "ingressControllerMode", "ingressSelector",
         "enableEnvoyAccessLogService", "disableEnvoyListenerLog", "configSources", "defaultHttpRetryPolicy",
         "dnsRefreshRate", "h2UpgradePolicy", "inboundClusterStatName", "outboundClusterStatName",
         "inboundTrafficPolicy", "caCertificates", "ca", "certificates", "thriftConfig", "serviceSettings",
         "enablePrometheusMerge", "verifyCertificateAtClient", "discoverySelectors", "pathNormalization",
-        "defaultProviders", "meshMTLS", "tlsDefaults", "mixerReportServer",
+        "meshMTLS", "tlsDefaults", "mixerReportServer",
         "disableMixerHttpReports",
         "enableClientSidePolicyCheck", "reportBatchMaxEntries", "reportBatchMaxTime", "authPolicy",
         "rdsRefreshDelay", "sdsUdsPath", "sdsRefreshDelay",
@@ -70,6 +71,15 @@ class ProxyConfig(Model):
 
     discovery_address: str = "istio-pilot.istio-system.svc:15012"
     concurrency: int = 1
+    tracing: ProxyTracing | None = None
+
+
+class DefaultProviders(Model):
+    """Providers of `extensionProviders` that are used where a Telemetry names none."""
+
+    tracing: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    access_logging: tuple[str, ...] = ()
 
 
 class MeshConfig(Model):
@@ -91,6 +101,8 @@ class MeshConfig(Model):
     default_virtual_service_export_to: tuple[str, ...] = ("*",)
     default_destination_rule_export_to: tuple[str, ...] = ("*",)
     extension_providers: tuple[ExtensionProvider, ...] = ()
+    default_providers: DefaultProviders = DefaultProviders()
+    enable_tracing: bool = True
     mixer_check_server: str = "istio-policy.istio-system.svc.cluster.local:15004"
     disable_policy_checks: bool = False
     policy_check_fail_open: bool = False

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 from google.protobuf.json_format import MessageToDict
 
-from mesh.mixer.attributes.workload import Workloads, packed, peer, source_of
+from mesh.mixer.attributes.workload import Workloads, packed, peer, source_of, uid
 from mesh.model.service import Workload
 
 JWT = "envoy.filters.http.jwt_authn"
@@ -60,11 +60,14 @@ class CheckAttributes:
             if extension in extensions:
                 values[attribute] = extensions[extension]
         if extensions.get("context.reporter.kind") == "outbound":
-            self._sender(values, extensions.get("source.uid", ""))
+            gateway = self._workloads.at(destination.address.socket_address.address)
+            self._sender(values, extensions.get("source.uid") or (uid(gateway) if gateway else ""))
             return
         values.update(peer("destination", destination.principal))
-        workload = self._workloads.named(extensions.get("destination.uid", ""))
         address = destination.address.socket_address
+        workload = self._workloads.named(extensions.get("destination.uid", ""))
+        # Proxies of one Deployment have the same configuration, so Pilot seldom says which of them asks.
+        workload = workload or self._workloads.at(address.address)
         port = int(extensions.get("destination.port") or address.port_value)
         if workload is not None:
             values.update(self._workloads.destination(workload))

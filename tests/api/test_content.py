@@ -163,7 +163,7 @@ def test_mesh_settings_take_what_istio_has_and_say_what_is_unused() -> None:
     text = """
 trustDomain: example.org
 trustDomainAliases: [old.example.org]
-enableTracing: true
+ingressClass: istio
 extensionProviders:
 - name: gate
   envoyExtAuthzGrpc: {service: weather/guard.weather.svc.cluster.local, port: 9000, timeout: 1s}
@@ -172,11 +172,11 @@ extensionProviders:
     assert config.trust_domain_aliases == ("old.example.org",)
     provider = config.extension_providers[0].envoy_ext_authz_grpc
     assert provider is not None and (provider.port, provider.timeout) == (9000, 1.0)
-    assert [each.path for each in advice_of(text)] == ["data.mesh.enableTracing"]
+    assert [each.path for each in advice_of(text)] == ["data.mesh.ingressClass"]
 
 
 def test_providers_that_nobody_asks_are_told() -> None:
-    text = "extensionProviders: [{name: z, zipkin: {service: z.istio-system, port: 9411}}]\n"
+    text = "extensionProviders: [{name: z, datadog: {service: z.istio-system, port: 9411}}]\n"
     (said,) = advice_of(text)
     assert said.path == "data.mesh.extensionProviders[0]" and "does not use" in said.message
 
@@ -186,7 +186,7 @@ def test_providers_that_nobody_asks_are_told() -> None:
     [
         ("trustDomian: a", "did you mean trustDomain?"),
         ("extensionProviders: [{name: a}]", "exactly one kind of provider"),
-        ("extensionProviders: [{name: a, zipkin: {}}, {name: a, zipkin: {}}]", "stands 2 times"),
+        ("extensionProviders: [{name: a, datadog: {}}, {name: a, datadog: {}}]", "stands 2 times"),
         ("extensionProviders: [{name: a, envoyExtAuthzHttp: {service: a, port: 0}}]", "1-65535"),
         ("[]", "write a mapping"),
         ("a: [", "not YAML"),

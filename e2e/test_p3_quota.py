@@ -25,7 +25,7 @@ def quota(
     **more: Obj,
 ) -> list[Obj]:
     """A budget for each end-user of a service, in memory."""
-    budget = {"name": f"{name}.instance.weather", "maxAmount": amount, "validDuration": f"{seconds}s", **more}
+    budget = {"name": f"{name}.instance.weather", "maxAmount": amount, "validDuration": f"{seconds}s"}
     spec: Obj = {"quotas": [{"charge": charge, "quota": name}]}
     if match:
         spec["match"] = [{"clause": match}]

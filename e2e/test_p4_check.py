@@ -71,11 +71,9 @@ def test_a_workload_may_be_left_out(weather: Weather, mixer: Mixer, echo: Pod) -
     item: Obj = {
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "weather", "name": "echo"},
     }  # fmt: skip
-    annotations = {"policy.istio.io/check": "disable"}
+    template: Obj = {"metadata": {"annotations": {"policy.istio.io/check": "disable"}}}
     mesh = weather.mesh
-    mesh.wait_for(
-        [mesh.journal.patch(item, {"spec": {"template": {"metadata": {"annotations": annotations}}}})]
-    )
+    mesh.wait_for([mesh.journal.patch(item, {"spec": {"template": template}})])
     weather.client.get_until(ECHO, all_ok())
 
 

@@ -56,6 +56,7 @@ class Following:
         self._closing: set[asyncio.Task[None]] = set()
         self._pause = RETRY[0]
         self.generation = 0
+        self.versions: Mapping[str, str] = {}
         self.live = self._made(resolve((), adapters), {})
         config.subscribe(self._notice)
 
@@ -92,12 +93,14 @@ class Following:
 
     async def take(self) -> None:
         """Put the configuration as it is now in force."""
-        ruleset = resolve(self._objects(), self._adapters)
+        objects = self._objects()
+        ruleset = resolve(objects, self._adapters)
         running = await self.handlers.change(self._used(ruleset))
         before, self.live = self.live, self._made(ruleset, running)
         for each in running.values():
             each.held += 1
         self.generation += 1
+        self.versions = {named(each.key): each.resource_version for each in objects}
         self._tell(ruleset)
         before.retire()
         for told in self.changed:
@@ -155,3 +158,8 @@ class Following:
     async def _end(self) -> None:
         self.live.retire()
         await asyncio.gather(*self._closing, return_exceptions=True)
+
+
+def named(key: ObjectKey) -> str:
+    """An object as the debug interface names it."""
+    return f"{key.kind}/{key.namespace}/{key.name}"

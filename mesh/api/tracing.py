@@ -40,7 +40,7 @@ class ProxyTracing(Model):
     """Tracing as the mesh's `defaultConfig` or the annotation `proxy.istio.io/config` sets it."""
 
     zipkin: Zipkin | None = None
-    sampling: float | None = Field(None, ge=0, le=100)
+    sampling: float | None = Field(default=None, ge=0, le=100)
     custom_tags: dict[str, CustomTag] = {}
     max_path_tag_length: Count | None = None
     enable_istio_tags: bool | None = None
@@ -119,7 +119,9 @@ class ZipkinTracingProvider(TracingProvider):
     """A collector of Zipkin v2 JSON."""
 
     path: str = "/api/v2/spans"
-    enable64bit_trace_id: bool = Field(False, alias="enable64bitTraceId")
+    enable64bit_trace_id: bool = Field(
+        default=False, validation_alias="enable64bitTraceId", serialization_alias="enable64bitTraceId"
+    )
     trace_context_option: Literal["USE_B3", "USE_B3_WITH_W3C_PROPAGATION"] = "USE_B3_WITH_W3C_PROPAGATION"
     timeout: PositiveDuration | None = None
     headers: tuple[Header, ...] = ()

@@ -11,6 +11,7 @@ from mesh.model.labels import EMPTY
 from mesh.pilot import selection
 from mesh.pilot.mixer.facts import facts
 from mesh.pilot.reader import Reader
+from mesh.pilot.tracing import UNTRACED, Traced, traced
 
 
 class Client(NamedTuple):
@@ -45,6 +46,7 @@ class Scope:
     ports: tuple[tuple[int, int], ...] = ()
     labels: Labels = EMPTY
     facts: Labels = EMPTY
+    traced: Traced = UNTRACED
 
 
 def scope_of(read: Reader, proxy: Proxy) -> Scope:
@@ -55,12 +57,23 @@ def scope_of(read: Reader, proxy: Proxy) -> Scope:
         ports = sorted({(each.service_port, each.port) for each in here})
         place = locality(read, proxy)
         return Scope(
-            proxy.kind, client, place, ports=tuple(ports), labels=proxy.labels, facts=facts(read, proxy)
+            proxy.kind,
+            client,
+            place,
+            ports=tuple(ports),
+            labels=proxy.labels,
+            facts=facts(read, proxy),
+            traced=traced(read, proxy),
         )
     labels = selection.relevant(read, proxy.namespace, proxy.labels)
-    served = inbound(read, here)
     return Scope(
-        proxy.kind, client, locality(read, proxy), inbound=served, labels=labels, facts=facts(read, proxy)
+        proxy.kind,
+        client,
+        locality(read, proxy),
+        inbound=inbound(read, here),
+        labels=labels,
+        facts=facts(read, proxy),
+        traced=traced(read, proxy),
     )
 
 

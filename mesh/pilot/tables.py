@@ -311,6 +311,6 @@ INDEXES: dict[str, Callable[[Draft, list[ConfigObject]], None]] = {
     "VirtualService": virtual_services,
     "DestinationRule": destination_rules,
     "Gateway": gateways,
-    **{kind: partial(policies, kind=kind) for kind in POLICY_KINDS},
+    **{kind: partial(policies, kind=kind) for kind in (*POLICY_KINDS, "Telemetry")},
     **dict.fromkeys(MIXER_NAMES, mixer),
 }

@@ -164,7 +164,10 @@ def requests(read: Reader, scope: Scope, served: Served) -> listener_components_
     guards = guards_of(read, scope, place(scope, served))
     checks = mixer.http_filters(read, checked(scope, served, "http"))
     every = (*guards, *checks.filters)
-    return http.gateway(read.mesh, served.address, served.port, served.route_name, every, checks.replies)
+    tracing = scope.traced.client
+    return http.gateway(
+        read.mesh, served.address, served.port, served.route_name, every, checks.replies, tracing
+    )
 
 
 def checked(scope: Scope, served: Served, protocol: str) -> mixer.Place:

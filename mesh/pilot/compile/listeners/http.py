@@ -17,6 +17,8 @@ from mesh.pilot.compile.listeners.access_logs import access_logs
 from mesh.pilot.compile.messages import flag, from_pilot, packed
 from mesh.pilot.compile.routes.filters import CORS, FAULT
 from mesh.pilot.compile.routes.offers import NAME as OFFERS
+from mesh.pilot.compile.tracing import trace
+from mesh.pilot.tracing import Tracing
 
 Manager = http_connection_manager_pb2.HttpConnectionManager
 Filter = listener_components_pb2.Filter
@@ -63,9 +65,12 @@ def http_filter(name: str, config: Message) -> http_connection_manager_pb2.HttpF
     return http_connection_manager_pb2.HttpFilter(name=name, typed_config=packed(config))
 
 
-def outbound(mesh: MeshConfig, address: str, port: int, route_name: str) -> listener_components_pb2.Filter:
+def outbound(
+    mesh: MeshConfig, address: str, port: int, route_name: str, tracing: Tracing | None = None
+) -> listener_components_pb2.Filter:
     """For requests of the workload beside a sidecar."""
     result = manager(mesh, f"outbound_{address}_{port}", further=(offers(),))
+    trace(result, tracing)
     result.use_remote_address.value = False
     result.rds.CopyFrom(rds(route_name))
     return finished(result)
@@ -77,9 +82,11 @@ def inbound(
     routes: route_pb2.RouteConfiguration,
     guards: Guards = (),
     replies: Replies = (),
+    tracing: Tracing | None = None,
 ) -> listener_components_pb2.Filter:
     """For requests to the workload beside a sidecar."""
     result = manager(mesh, f"inbound_0.0.0.0_{port};", guards)
+    trace(result, tracing)
     result.use_remote_address.value = False
     result.server_name = "istio-envoy"
     result.forward_client_cert_details = Manager.APPEND_FORWARD
@@ -96,9 +103,11 @@ def gateway(
     route_name: str,
     guards: Guards = (),
     replies: Replies = (),
+    tracing: Tracing | None = None,
 ) -> listener_components_pb2.Filter:
     """For requests from outside: nothing that they say of where they come from is believed."""
     result = manager(mesh, f"outbound_{address}_{port}", guards, (offers(),))
+    trace(result, tracing)
     result.use_remote_address.value = True
     result.server_name = "istio-envoy"
     result.forward_client_cert_details = certificate_details(mesh)

@@ -33,6 +33,7 @@ from mesh.pilot.reader import Reader
 from mesh.pilot.scope import Client, Inbound, Scope, origins
 from mesh.pilot.selection import keys
 from mesh.pilot.tables import POLICY_KINDS
+from mesh.pilot.tracing import Traced
 from mesh.pilot.types import Resource
 
 Listener = listener_pb2.Listener
@@ -106,6 +107,7 @@ def server_scope(scope: Scope) -> Scope:
         inbound=scope.inbound,
         labels=scope.labels,
         facts=scope.facts,
+        traced=Traced(server=scope.traced.server),
     )
 
 
@@ -230,7 +232,12 @@ def http_handler(read: Reader, scope: Scope, way: Way, place: authz.Place) -> li
         name=way.cluster, virtual_hosts=[host], validate_clusters=flag(False)
     )
     return http.inbound(
-        read.mesh, way.port, routes, (*guards(read, scope, place), *checks.filters), checks.replies
+        read.mesh,
+        way.port,
+        routes,
+        (*guards(read, scope, place), *checks.filters),
+        checks.replies,
+        scope.traced.server,
     )
 
 

@@ -25,6 +25,7 @@ from mesh.pilot.compile.messages import flag, socket_address
 from mesh.pilot.compile.routes.match import Place
 from mesh.pilot.reader import Reader
 from mesh.pilot.scope import Client, origins
+from mesh.pilot.tracing import Tracing
 from mesh.pilot.types import Resource
 from mesh.pilot.visibility import ports_seen, routing_rules
 
@@ -33,16 +34,18 @@ FilterChain = listener_components_pb2.FilterChain
 OUTBOUND = base_pb2.OUTBOUND
 
 
-def outbound_listeners(read: Reader, client: Client) -> Mapping[str, Resource]:
+def outbound_listeners(
+    read: Reader, client: Client, tracing: Tracing | None = None
+) -> Mapping[str, Resource]:
     """All listeners for what workloads of a client send."""
     found = {names.VIRTUAL_OUTBOUND: read.ask(virtual_outbound)}
     for port, hostnames in read.ask(ports_seen, client.namespace).items():
-        found.update(read.ask(port_listeners, client, port, hostnames))
+        found.update(read.ask(port_listeners, client, port, hostnames, tracing))
     return found
 
 
 def port_listeners(
-    read: Reader, client: Client, port: int, hostnames: tuple[str, ...]
+    read: Reader, client: Client, port: int, hostnames: tuple[str, ...], tracing: Tracing | None
 ) -> Mapping[str, Resource]:
     """The listeners of one port number. On the address that all share, HTTP goes before TCP, and the proxy's
     own ports are left out: Envoy refuses two listeners of one address.
@@ -52,13 +55,13 @@ def port_listeners(
     shared = [hostname for hostname in hostnames if is_shared(read, hostname, port)]
     if shared:
         sniff = any(protocol_of(read, hostname, port) is Protocol.AUTO for hostname in shared)
-        each = read.ask(http_listener, port, sniff)
+        each = read.ask(http_listener, port, sniff, tracing)
         found[each.name] = each
     for hostname in hostnames:
         for address in read.ask(own_addresses, hostname, port):
             by_address.setdefault(address, []).append(hostname)
     for address, some in by_address.items():
-        each = read.ask(own_listener, client, address, port, tuple(some))
+        each = read.ask(own_listener, client, address, port, tuple(some), tracing)
         found.setdefault(each.name, each)
     if port in names.OWN_PORTS:
         found.pop(names.listener(names.WILDCARD_ADDRESS, port), None)
@@ -112,9 +115,10 @@ def port_match(port: int) -> listener_components_pb2.FilterChainMatch:
     return result
 
 
-def http_listener(read: Reader, port: int, sniff: bool) -> Resource:
+def http_listener(read: Reader, port: int, sniff: bool, tracing: Tracing | None) -> Resource:
     """The common HTTP listener of a port; if something of unknown protocol is there too, it looks first."""
-    chain = FilterChain(filters=[http.outbound(read.mesh, names.WILDCARD_ADDRESS, port, str(port))])
+    handler = http.outbound(read.mesh, names.WILDCARD_ADDRESS, port, str(port), tracing)
+    chain = FilterChain(filters=[handler])
     listener = empty(names.WILDCARD_ADDRESS, port)
     if sniff:
         rest = FilterChain(filters=[tcp.to(read.mesh, fallback(read))])
@@ -165,13 +169,18 @@ def of_platform(service: Service) -> bool:
 
 
 def own_listener(
-    read: Reader, client: Client, address: str, port: int, hostnames: tuple[str, ...]
+    read: Reader,
+    client: Client,
+    address: str,
+    port: int,
+    hostnames: tuple[str, ...],
+    tracing: Tracing | None,
 ) -> Resource:
     """The listener of an address that one or more services have for themselves."""
     service = read.service(hostnames[0])
     found = service.port(port) if service else None
     if service and found and found.protocol is Protocol.AUTO:
-        return sniffed(read, client, service, found, address)
+        return sniffed(read, client, service, found, address, tracing)
     ways = list(claimed(ways_at(read, client, address, port, hostnames)))
     if not any(each.everything for each in ways):
         ways.append(tcp.Way(((fallback(read), 1),)))
@@ -251,11 +260,13 @@ def secured(read: Reader, chain: listener_components_pb2.FilterChain) -> listene
     return chain
 
 
-def sniffed(read: Reader, client: Client, service: Service, port: Port, address: str) -> Resource:
+def sniffed(
+    read: Reader, client: Client, service: Service, port: Port, address: str, tracing: Tracing | None
+) -> Resource:
     """The listener of a service of unknown protocol: HTTP if it looks like it, else TCP."""
     listener = empty(address, port.number)
     route_name = names.sniffed_route(service.hostname, port.number)
-    chain = FilterChain(filters=[http.outbound(read.mesh, address, port.number, route_name)])
+    chain = FilterChain(filters=[http.outbound(read.mesh, address, port.number, route_name, tracing)])
     ways = read.ask(tcp_ways_of, client, service.hostname, port.number)
     sniffing(read, listener, chain, [tcp.chain(read.mesh, way) for way in ways])
     listener.metadata.CopyFrom(metadata.of_service(service))

@@ -13,8 +13,11 @@ from urllib.parse import parse_qsl
 
 from google.protobuf.json_format import MessageToDict
 
-from mesh.mixer.attributes.workload import Workloads, packed, peer, source_of, uid
+from mesh.mixer.attributes.workload import Workloads, packed, peer, source_of
+from mesh.mixer.attributes.workload import uid as uid_of
+from mesh.mixer.peers import Stranger, belongs
 from mesh.model.service import Workload
+from mesh.pki.spiffe import Identity
 
 JWT = "envoy.filters.http.jwt_authn"
 PAYLOAD = "payload"
@@ -27,7 +30,7 @@ COPIED = {
     "context.reporter.uid": "context.reporter.uid",
     "context.protocol": "context.protocol",
 }
-"""Extensions that are attributes as they are."""
+"""What a proxy says of the place that is an attribute as it is."""
 
 Values = dict[str, Any]
 
@@ -39,9 +42,8 @@ class CheckAttributes:
         self._workloads = workloads
         self._clock = clock
 
-    def of(self, context: Any) -> Values:
-        """The attributes of an `AttributeContext`."""
-        extensions: Mapping[str, str] = dict(context.context_extensions)
+    def of(self, context: Any, extensions: Mapping[str, str]) -> Values:
+        """The attributes of an `AttributeContext` and of what the proxy says of the place."""
         address = context.source.address.socket_address.address
         values = source_of(self._workloads, address, context.source.principal)
         values["origin.ip"] = values.get("source.ip")
@@ -54,39 +56,49 @@ class CheckAttributes:
         _when(values, context.request, self._clock)
         return values
 
+    def confirm(self, caller: Identity, values: Values) -> None:
+        """Raises `Stranger` if a proxy asks about calls to a workload of another account."""
+        uid = values.get("context.reporter.uid")
+        workload = self._workloads.named(uid or "")
+        if not belongs(caller, workload):
+            raise Stranger(f"{caller} asks about calls to {uid}, which runs as another account")
+
     def _where(self, values: Values, destination: Any, extensions: Mapping[str, str]) -> None:
         """Whom the call is for, and who asks."""
         for extension, attribute in COPIED.items():
             if extension in extensions:
                 values[attribute] = extensions[extension]
-        if extensions.get("context.reporter.kind") == "outbound":
-            gateway = self._workloads.at(destination.address.socket_address.address)
-            self._sender(values, extensions.get("source.uid") or (uid(gateway) if gateway else ""))
-            return
-        values.update(peer("destination", destination.principal))
         address = destination.address.socket_address
-        workload = self._workloads.named(extensions.get("destination.uid", ""))
-        # Proxies of one Deployment have the same configuration, so Pilot seldom says which of them asks.
-        workload = workload or self._workloads.at(address.address)
-        port = int(extensions.get("destination.port") or address.port_value)
-        if workload is not None:
-            values.update(self._workloads.destination(workload))
+        here = self._workloads.named(extensions.get("destination.uid", ""))
+        here = here or self._workloads.at(address.address)
+        if here is not None:
+            values.setdefault("context.reporter.uid", uid_of(here))
+        if extensions.get("context.reporter.kind") == "outbound":
+            self._sender(values, here)
         else:
-            values["destination.uid"] = extensions.get("destination.uid")
-            values["destination.ip"] = packed(address.address)
-        values.setdefault("context.reporter.uid", values["destination.uid"])
-        values["destination.port"] = port
-        self._service(values, workload, port, extensions.get("destination.service.host", ""))
+            values.update(peer("destination", destination.principal))
+            self._receiver(values, here, address, extensions)
 
-    def _sender(self, values: Values, uid: str) -> None:
-        """At a gateway the gateway itself sends; the caller's address stays `origin.ip`."""
-        workload = self._workloads.named(uid)
-        if workload is not None:
-            values.update(self._workloads.source(workload))
-            values.setdefault("context.reporter.uid", uid)
+    def _sender(self, values: Values, gateway: Workload | None) -> None:
+        """At a gateway the gateway is the source, as in classic Istio, but for the caller's own address."""
+        if gateway is not None:
+            values.update(self._workloads.source(gateway))
+            values["source.ip"] = values["origin.ip"]
         host = values.get("destination.service.host")
         if host:
             values.update(self._workloads.service(host))
+
+    def _receiver(
+        self, values: Values, here: Workload | None, address: Any, extensions: Mapping[str, str]
+    ) -> None:
+        if here is not None:
+            values.update(self._workloads.destination(here))
+        else:
+            values["destination.uid"] = extensions.get("destination.uid")
+            values["destination.ip"] = packed(address.address)
+        port = int(extensions.get("destination.port") or address.port_value)
+        values["destination.port"] = port
+        self._service(values, here, port, extensions.get("destination.service.host", ""))
 
     def _service(self, values: Values, workload: Workload | None, port: int, host: str) -> None:
         """The service: as Pilot says, or the one at that port whose name was asked for, or the first."""
@@ -123,8 +135,7 @@ def _http(values: Values, http: Any) -> None:
     values["request.useragent"] = headers.get("user-agent")
     values["request.api_key"] = headers.get("x-api-key")
     values["request.size"] = http.size if http.size >= 0 else None
-    values["context.protocol"] = "grpc" if _is_grpc(headers) else "http"
-    values["api.protocol"] = values["context.protocol"]
+    values["context.protocol"] = values["api.protocol"] = "grpc" if _is_grpc(headers) else "http"
 
 
 def _is_grpc(headers: Mapping[str, str]) -> bool:

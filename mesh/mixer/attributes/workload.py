@@ -17,6 +17,17 @@ from mesh.rules.workloads import (
     workload_attributes,
 )
 
+__all__ = [
+    "Attributes",
+    "Workloads",
+    "packed",
+    "peer",
+    "service_attributes",
+    "source_of",
+    "uid",
+    "workload_attributes",
+]
+
 SPIFFE = "spiffe://"
 Place = tuple[str, int]
 NONE: Attributes = {}

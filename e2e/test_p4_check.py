@@ -60,9 +60,9 @@ def test_answers_are_kept_as_long_as_the_adapter_allows(weather: Weather, mixer:
     params: Obj = {"overrides": ["client"], "cachingInterval": "60s"}
     mixer.apply(check("kept", TO_FORECAST, ("listchecker", params), ("listentry", fields)))
     weather.client.get(weather.forecast, count=4).check(all_ok())
-    before = mixer.counted(POLICY, "mixer_policy_cache_hits_total")
+    before = mixer.counted(POLICY, "mixer_check_cache_hits_total")
     weather.client.get(weather.forecast, count=20).check(all_ok())
-    assert mixer.counted(POLICY, "mixer_policy_cache_hits_total") >= before + 20
+    assert mixer.counted(POLICY, "mixer_check_cache_hits_total") >= before + 20
 
 
 def test_a_workload_may_be_left_out(weather: Weather, mixer: Mixer, echo: Pod) -> None:

@@ -58,6 +58,7 @@ def shown(following: Following) -> dict[str, Any]:
         "handlers": {name: each.config.adapter.name for name, each in sorted(live.running.items())},
         "broken": dict(handlers.broken),
         "problems": [str(each) for each in live.ruleset.problems],
+        "versions": dict(following.versions),
     }
 
 

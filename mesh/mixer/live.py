@@ -20,6 +20,9 @@ from mesh.rules.templates import Builder, Variety
 
 log = structlog.get_logger(component="mixer")
 
+SPANS = "tracespan"
+"""Template that reports of calls leave out: Envoy's tracer makes the spans (see `mesh.mixer.tracing`)."""
+
 
 class Failure(Exception):
     """A call could not be decided or reported as the rules say; the text is for logs and for Envoy."""
@@ -197,6 +200,8 @@ def _gather(
 ) -> None:
     """Make the instances of a rule, each into the group of its handler and template."""
     for step in steps:
+        if step.template == SPANS:
+            continue
         try:
             made = step.build(bag)
         except Failure:

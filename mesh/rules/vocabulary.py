@@ -1,7 +1,7 @@
 """The attributes that rules may speak of, with their types.
 
-Source: Istio 1.6, "Attribute Vocabulary"; `request.auth.raw_claims` from Mixer's own manifest of that release;
-`destination.service`, `source.service`, `source.user`, `destination.user`, `context.timestamp` and
+Source: Istio 1.6, "Attribute Vocabulary"; `request.auth.raw_claims` from Mixer's own manifest of that
+release; `destination.service`, `source.service`, `source.user`, `destination.user`, `context.timestamp` and
 `source.cluster.id` from older ones, which rules still use.
 """
 

@@ -14,9 +14,10 @@ from mesh.mixer.bag import Bag
 from mesh.mixer.handlers import Running
 from mesh.mixer.metrics import HandlerMetrics
 from mesh.rules.adapter import Instance
+from mesh.rules.builder import Builder
 from mesh.rules.expressions import Absent, EvaluationError, Expression
 from mesh.rules.resolve import ActionConfig, HeaderConfig, InstanceConfig, RuleConfig, Ruleset
-from mesh.rules.templates import Builder, Variety
+from mesh.rules.templates import Variety
 
 log = structlog.get_logger(component="mixer")
 

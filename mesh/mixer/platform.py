@@ -6,7 +6,6 @@ With the programs' `main` modules, the only one of Mixer that knows where these 
 import argparse
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from mesh.api.kinds import KINDS, MIXER, NETWORKING, TELEMETRY, Kind
@@ -14,7 +13,8 @@ from mesh.galley.client import ConfigClient
 from mesh.galley.source.files import FileSource
 from mesh.galley.source.kubernetes import KubernetesSource
 from mesh.galley.trust import followed
-from mesh.model.sources import ConfigSource, Registry
+from mesh.mixer.world import World
+from mesh.model.sources import ConfigSource
 from mesh.pki.enrolled import MUTUAL_PORT, ROOT_CERT, TOKEN, Enrolment, enrolled
 from mesh.pki.holder import Holder
 from mesh.pki.spiffe import Identity
@@ -24,20 +24,9 @@ from mesh.registry.aggregate import AggregateRegistry
 from mesh.registry.entries import with_entries
 from mesh.registry.kubernetes import KubernetesRegistry
 from mesh.registry.static import StaticRegistry
-from mesh.tasks import Task, background, unless_failed
+from mesh.tasks import background, unless_failed
 
 ENTRIES = frozenset({"ServiceEntry", "WorkloadEntry"})
-
-
-@dataclass(slots=True)
-class World:
-    """What a Mixer knows. Without `identity` and `trust` it serves in plain text, on loopback only."""
-
-    registry: Registry
-    config: ConfigSource
-    identity: Holder | None = None
-    trust: Trust | None = None
-    tasks: list[Task] = field(default_factory=list)
 
 
 def kinds() -> Iterable[Kind]:

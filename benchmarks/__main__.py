@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import identity, imports, latency, memory, push, startup
+from benchmarks import check, identity, imports, latency, memory, mixer, mixer_parts, push, startup
 from mesh.cli.platform import Platform
 from pytest_mesh.demo import Weather
 from pytest_mesh.mesh import Mesh
@@ -55,6 +55,7 @@ def main() -> None:
         ])  # fmt: skip
         with mesh_of(cluster.kubeconfig) as mesh:
             security_figures(mesh)
+            mixer_figures(mesh)
     finally:
         if (running := EmbeddedCluster.find(NAME)) is not None:
             running.stop()
@@ -86,6 +87,18 @@ def security_figures(mesh: Mesh) -> None:
     columns = ("way", "median ms", "p99 ms", "fresh connection, median ms")
     rows = [(each.way, each.median, each.p99, each.fresh_median) for each in ways]
     table("Client's Pod to forecast v1, one request at a time", columns, rows)
+
+
+def mixer_figures(mesh: Mesh) -> None:
+    """What Mixer costs a call, and what its parts do by themselves."""
+    ways = mixer.measure(mesh)
+    columns = ("way", "median ms", "p99 ms", f"requests/s, {mixer.AT_A_TIME} at a time")
+    table("Client's Pod to forecast v1", columns, [(w.name, w.median, w.p99, w.rate) for w in ways])
+    served = check.measure()
+    columns = ("what", "median ms", "p99 ms", f"per second, {check.AT_A_TIME} at a time")
+    table("istio-policy over gRPC on loopback", columns, [(s.what, s.median, s.p99, s.rate) for s in served])
+    evaluated = [(e.name, e.plain, e.recording) for e in mixer_parts.expressions()]
+    table("Expressions", ("expression", "microseconds", "noting what was read"), evaluated)
 
 
 def measure_pushes(platform: Platform) -> push.PushFigures:

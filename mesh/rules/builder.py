@@ -1,4 +1,4 @@
-"""From an instance's parameters to what makes instances: every expression compiled, in the template's shape."""
+"""From an instance's parameters to what makes instances: expressions compiled, in the template's shape."""
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping
@@ -15,14 +15,13 @@ from mesh.rules.types import ValueType
 
 Vocabulary: TypeAlias = Mapping[str, ValueType]
 Types: TypeAlias = Mapping[str, ValueType | Mapping[str, ValueType]]
-Made: TypeAlias = "Expression | Group"
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
     """Expressions by name, groups within groups; an absent one is left out unless `strict`."""
 
-    parts: Mapping[str, Made]
+    parts: "Mapping[str, Made]"
     strict: frozenset[str] = frozenset()
     all_strict: bool = False
 
@@ -39,6 +38,9 @@ class Group:
         return tuple(
             (name, _maker(part), self.all_strict or name in self.strict) for name, part in self.parts.items()
         )
+
+
+Made: TypeAlias = Expression | Group
 
 
 def _maker(part: Made) -> Callable[[Any], Any]:

@@ -1,7 +1,7 @@
 """How rules name handlers and instances, and what is meant.
 
-Source: classic Mixer: `name`, `name.namespace`, `name.kind`, `name.kind.namespace`; the namespace of who names
-it is taken where none is given.
+Source: classic Mixer: `name`, `name.namespace`, `name.kind`, `name.kind.namespace`; the namespace of who
+names it is taken where none is given.
 """
 
 import difflib

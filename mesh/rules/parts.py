@@ -85,7 +85,7 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class QuotaRule:
-    """How much of a quota (an instance's full name) a request takes, if one of the clauses holds as a whole."""
+    """How much of a quota (an instance's full name) a request takes, if one clause holds as a whole."""
 
     clauses: tuple[tuple[Clause, ...], ...]
     quota: str

@@ -8,7 +8,8 @@ from mesh.api.base import Model
 from mesh.api.checks import Fault
 from mesh.api.errors import ConfigError, Problem
 from mesh.api.mixer import Handler, Instance
-from mesh.api.mixer.kinds import ADAPTERS, TEMPLATES as TEMPLATE_KINDS
+from mesh.api.mixer.kinds import ADAPTERS
+from mesh.api.mixer.kinds import TEMPLATES as TEMPLATE_KINDS
 from mesh.api.parse import checked
 from mesh.model import ConfigObject
 from mesh.rules.adapter import Adapter

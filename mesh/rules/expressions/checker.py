@@ -6,7 +6,6 @@ Each part is looked at once. A string literal such as "10ms" is elastic: beside 
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
 
 from mesh.rules.expressions.durations import duration
 from mesh.rules.expressions.errors import ExpressionError
@@ -30,9 +29,9 @@ class Types:
     of: dict[int, V] = field(default_factory=dict)
     elastic: set[int] = field(default_factory=set)
 
-    def fail(self, node: Node, message: str, remedy: str = "") -> NoReturn:
-        """Raise `ExpressionError` at a node."""
-        raise ExpressionError(self.text, node.position, message, remedy)
+    def fault(self, node: Node, message: str, remedy: str = "") -> ExpressionError:
+        """A fault at a node."""
+        return ExpressionError(self.text, node.position, message, remedy)
 
     def check(self, node: Node, wanted: V | None = None) -> V:
         """The type of a node; raises `ExpressionError`, also if it is not the wanted one."""
@@ -44,13 +43,20 @@ class Types:
         found = self.of[id(node)]
         if found is wanted or (wanted is V.DURATION and id(node) in self.elastic):
             return wanted
-        self.fail(node, f"{_short(node)} is {found} where {wanted} is expected", _remedy(node, found, wanted))
+        raise self.fault(
+            node, f"{_short(node)} is {found} where {wanted} is expected", _remedy(node, found, wanted)
+        )
 
     def _type(self, node: Node) -> V:
         if isinstance(node, Constant):
             return self._constant(node)
         if isinstance(node, Attribute):
             return self._attribute(node)
+        if node.name in COMPARISONS or node.name in ("|", "+"):
+            return self._operator(node)
+        return self._call(node)
+
+    def _call(self, node: Call) -> V:
         if node.name in LOGICAL:
             for each in node.arguments:
                 self.check(each, V.BOOL)
@@ -62,8 +68,6 @@ class Types:
             self._count(node, 3)
             self.check(node.arguments[0], V.BOOL)
             return self._common(node, node.arguments[1], node.arguments[2])
-        if node.name in COMPARISONS or node.name in ("|", "+"):
-            return self._operator(node)
         return self._function(node)
 
     def _constant(self, node: Constant) -> V:
@@ -78,7 +82,7 @@ class Types:
         if node.name in self.attributes:
             return self.attributes[node.name]
         near = difflib.get_close_matches(node.name, self.attributes, n=1)
-        self.fail(
+        raise self.fault(
             node,
             f"{node.name[:80]!r} is not an attribute",
             f"did you mean {near[0]}?" if near else "use one of the vocabulary, or add an attributemanifest",
@@ -91,7 +95,7 @@ class Types:
             return found
         allowed = ADDED if name == "+" else EQUAL if name in ("==", "!=") else ORDERED
         if found not in allowed:
-            self.fail(node, f"{name} does not take {found}", f"it takes {', '.join(allowed)}")
+            raise self.fault(node, f"{name} does not take {found}", f"it takes {', '.join(allowed)}")
         if name == "+":
             return found
         return V.BOOL
@@ -113,10 +117,10 @@ class Types:
             names = (*FUNCTIONS, "conditional")
             near = difflib.get_close_matches(node.name, names, n=1)
             remedy = f"did you mean {near[0]}?" if near else f"functions are {', '.join(names)}"
-            self.fail(node, f"{node.name[:80]!r} is not a function", remedy)
+            raise self.fault(node, f"{node.name[:80]!r} is not a function", remedy)
         if function.method is not node.method:
             form = f"a method: value.{node.name}(...)" if function.method else f"a function: {node.name}(...)"
-            self.fail(node, f"{node.name} is {form}")
+            raise self.fault(node, f"{node.name} is {form}")
         self._count(node, len(function.takes))
         for each, kind in zip(node.arguments, function.takes, strict=True):
             self.check(each, kind)
@@ -126,7 +130,7 @@ class Types:
         found, less = len(node.arguments), int(node.method)
         if found != wanted:
             some = "argument" if wanted - less == 1 else "arguments"
-            self.fail(node, f"{node.name} takes {wanted - less} {some}, not {found - less}")
+            raise self.fault(node, f"{node.name} takes {wanted - less} {some}, not {found - less}")
 
 
 def _short(node: Node) -> str:

@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from mesh.rules.expressions.checker import COMPARISONS, Types
+from mesh.rules.expressions.checker import COMPARISONS, LOGICAL, Types
 from mesh.rules.expressions.durations import duration
 from mesh.rules.expressions.errors import Absent, EvaluationError, ExpressionError
 from mesh.rules.expressions.functions import FUNCTIONS, SAME, regex, wrapped
@@ -39,20 +39,23 @@ class Compiler:
             return lambda bag: constant
         if isinstance(node, Attribute):
             return attribute(node.name)
-        name, inner = node.name, node.arguments
-        if name in ("&&", "||", "!"):
+        if node.name in LOGICAL:
             return self.logical(node)
-        if name == "[]":
-            return self.index(node, default="")
-        if name == "|":
-            return first_of(self.optional(inner[0], wanted), self.value(inner[1], wanted))
-        if name == "conditional":
-            return conditional(
-                self.value(inner[0], V.BOOL), self.value(inner[1], wanted), self.value(inner[2], wanted)
-            )
-        if name == "+":
-            return added(self.value(inner[0], wanted), self.value(inner[1], wanted), wanted)
-        return self.comparison(node) if name in COMPARISONS else self.function(node)
+        return self.comparison(node) if node.name in COMPARISONS else self.call(node, wanted)
+
+    def call(self, node: Call, wanted: V) -> Closure:
+        """Other operators and functions; `|`, `+` and `conditional` hand the wanted type down."""
+        inner = node.arguments
+        match node.name:
+            case "[]":
+                return self.index(node, default="")
+            case "|":
+                return first_of(self.optional(inner[0], wanted), self.value(inner[1], wanted))
+            case "+":
+                return added(self.value(inner[0], wanted), self.value(inner[1], wanted), wanted)
+            case "conditional":
+                return conditional(self.value(inner[0], V.BOOL), *(self.value(i, wanted) for i in inner[1:]))
+        return self.function(node)
 
     def optional(self, node: Node, wanted: V) -> Closure:
         """What evaluates the left side of `|`: None if it is absent."""
@@ -111,9 +114,7 @@ class Compiler:
     def function(self, node: Call) -> Closure:
         """A function of the table; one of constants alone is evaluated now, and its fault is the text's."""
         function = FUNCTIONS[node.name]
-        parts = [
-            self.value(each, kind) for each, kind in zip(node.arguments, function.takes, strict=True)
-        ]
+        parts = [self.value(each, kind) for each, kind in zip(node.arguments, function.takes, strict=True)]
         try:
             if node.arguments and all(isinstance(each, Constant) for each in node.arguments):
                 result = function.does(*[part(None) for part in parts])
@@ -257,7 +258,7 @@ def all_of(parts: tuple[Closure, ...]) -> Closure:
     """Whether all hold; stops at the first that does not."""
 
     def check(bag: Any) -> bool:
-        for part in parts:
+        for part in parts:  # noqa: SIM110 - a generator for all() would cost as much as the parts
             if not part(bag):
                 return False
         return True
@@ -269,7 +270,7 @@ def any_of(parts: tuple[Closure, ...]) -> Closure:
     """Whether one holds; stops at the first that does."""
 
     def check(bag: Any) -> bool:
-        for part in parts:
+        for part in parts:  # noqa: SIM110 - as above
             if part(bag):
                 return True
         return False

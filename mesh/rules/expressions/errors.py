@@ -1,4 +1,4 @@
-"""What can be wrong with an expression: its text, when it is admitted, or its values, when it is evaluated."""
+"""What can be wrong with an expression: its text, when it is admitted; its values, when it is evaluated."""
 
 
 class ExpressionError(ValueError):

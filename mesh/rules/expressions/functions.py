@@ -1,7 +1,8 @@
 """Functions and methods: their types and what they do; and when two values of a type are the same.
 
-Source: Istio 1.6, "Expression Language", and what its functions did: `match`, `matches` (found anywhere, RE2),
-lengths in bytes, equality of names and addresses whatever their spelling. `reverse` came with its CEL mode.
+Source: Istio 1.6, "Expression Language", and what its functions did: `match`, `matches` (found anywhere,
+RE2), lengths in bytes, equality of names and addresses whatever their spelling. `reverse` came with its CEL
+mode.
 """
 
 import ipaddress
@@ -18,9 +19,7 @@ from mesh.rules.types import ValueType as V
 
 _DNS = re.compile(r"(?:\*\.)?\w(?:[-\w]*\w)?(?:\.\w(?:[-\w]*\w)?)*\.?")
 _EMAIL = re.compile(r"[^@\s<>]+@([^@\s<>]+)")
-_TIME = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[-+]\d\d:\d\d)", re.ASCII
-)
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[-+]\d\d:\d\d)", re.ASCII)
 _LABEL, _NAME = 63, 253
 _MAPPED = bytes(10) + b"\xff\xff"
 
@@ -114,7 +113,7 @@ def same_email(text: str) -> str:
 
 
 def same_uri(text: str) -> str:
-    """What URIs have in common that are the same: case of scheme and, for http, of the host does not matter."""
+    """What URIs have in common that are the same: case of scheme and of http's host does not matter."""
     parts = urlsplit(text)
     if parts.scheme in ("http", "https"):
         user, at, place = parts.netloc.rpartition("@")

@@ -40,14 +40,10 @@ def tokens(text: str) -> list[Token]:
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
-            raise ExpressionError(
-                text, at + 1, f"{text[at]!r} has no meaning here", _HINTS.get(text[at], "")
-            )
+            raise ExpressionError(text, at + 1, f"{text[at]!r} has no meaning here", _HINTS.get(text[at], ""))
         if match.lastgroup != "space":
             found.append(Token(str(match.lastgroup), match.group(), at + 1))
         if len(found) > MOST:
-            raise ExpressionError(
-                text, at + 1, f"is longer than {MOST} words", "split it into several rules"
-            )
+            raise ExpressionError(text, at + 1, f"is longer than {MOST} words", "split it into several rules")
         at = match.end()
     return [*found, Token("end", "", len(text) + 1)]

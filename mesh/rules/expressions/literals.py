@@ -49,7 +49,10 @@ def _escaped(found: re.Match[str], word: Token, text: str) -> str:
     except ValueError:
         pass
     raise ExpressionError(
-        text, word.position + 1 + found.start(), f"\\{code} is no escape", "write \\\\ for a backslash, or use `"
+        text,
+        word.position + 1 + found.start(),
+        f"\\{code} is no escape",
+        "write \\\\ for a backslash, or use `",
     )
 
 

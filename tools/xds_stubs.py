@@ -14,7 +14,7 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 SOURCES = ("mesh", "fixtures", "tests", "e2e", "benchmarks")
-PREFIXES = ("envoy.", "xds.", "udpa.", "cel.", "validate.", "google.rpc.", "google.api.")
+PREFIXES = ("envoy.", "xds.", "udpa.", "cel.", "validate.", "google.rpc.", "google.api.", "opentelemetry.")
 
 
 def used_modules(root: Path) -> list[str]:

@@ -13,6 +13,7 @@ from envoy.config.route.v3 import route_components_pb2
 from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2
 from envoy.extensions.filters.network.ext_authz.v3 import ext_authz_pb2 as tcp_ext_authz_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from envoy.type.matcher.v3 import metadata_pb2
 from envoy.type.v3 import http_status_pb2
 
 from mesh.model import authorization
@@ -33,8 +34,12 @@ STATUS_ON_ERROR = 503  # as google.rpc.Code UNAVAILABLE
 STATS = "mixer"
 
 
-def http(checks: Checks, extensions: Mapping[str, str]) -> http_connection_manager_pb2.HttpFilter:
-    """The HTTP filter; `extensions` go with each question."""
+def http(
+    checks: Checks, extensions: Mapping[str, str], noted: metadata_pb2.MetadataMatcher | None = None
+) -> http_connection_manager_pb2.HttpFilter:
+    """The HTTP filter; `extensions` go with each question. With `noted`, only calls that have it are asked
+    about.
+    """
     config = ext_authz_pb2.ExtAuthz(
         grpc_service=grpc_service(checks, extensions),
         transport_api_version=config_source_pb2.V3,
@@ -43,11 +48,14 @@ def http(checks: Checks, extensions: Mapping[str, str]) -> http_connection_manag
         metadata_context_namespaces=[JWT_FILTER],
         include_tls_session=True,
         stat_prefix=STATS,
+        filter_enabled_metadata=noted,
     )
     return HttpFilter(name=NAME, typed_config=packed(config))
 
 
-def tcp(checks: Checks, extensions: Mapping[str, str]) -> listener_components_pb2.Filter:
+def tcp(
+    checks: Checks, extensions: Mapping[str, str], noted: metadata_pb2.MetadataMatcher | None = None
+) -> listener_components_pb2.Filter:
     """The network filter."""
     config = tcp_ext_authz_pb2.ExtAuthz(
         stat_prefix=f"{STATS}.",
@@ -55,6 +63,7 @@ def tcp(checks: Checks, extensions: Mapping[str, str]) -> listener_components_pb
         failure_mode_allow=checks.fail_open,
         transport_api_version=config_source_pb2.V3,
         include_tls_session=True,
+        filter_enabled_metadata=noted,
     )
     return Filter(name=authorization.TCP_EXTERNAL, typed_config=packed(config))
 

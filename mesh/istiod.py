@@ -65,9 +65,10 @@ async def together(stack: AsyncExitStack, options: argparse.Namespace) -> list[S
     )  # fmt: skip
     galley = await stack.enter_async_context(
         galley_serving(
-            GalleySettings(webhook_port=None, config_port=None, http_port=None), client, citadel.identity
+            GalleySettings(options.namespace, domain, webhook_port=None, http_port=None),
+            client, citadel.identity, trust=citadel.trust,
         )
-    )
+    )  # fmt: skip
     injector = Injector(options.injector_config, options.mesh_config)
     await stack.enter_async_context(
         https([*injector.routes(), *galley.webhook.routes()], citadel.identity, HTTPS_PORT)

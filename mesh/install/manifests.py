@@ -18,6 +18,8 @@ from mesh.install.parts import (
     galley_ports,
     gateway_container,
     pilot_process,
+    ports,
+    rolling,
 )
 from mesh.install.profiles import PROFILES, Profile, UnknownProfile, profile_of
 from mesh.install.server import MUTATING, VALIDATING, Obj
@@ -27,6 +29,13 @@ __all__ = ["PROFILES", "UnknownProfile", "Values", "render"]
 COMPONENTS = ("base", "citadel", "galley", "pilot", "injector")
 GATEWAYS = {"ingressgateway": "LoadBalancer", "egressgateway": "ClusterIP"}
 """The gateways, each with the type of its Service."""
+MIXERS = {
+    "istio-policy": {"grpc-policy": 15004, "http-monitoring": 15014},
+    "istio-telemetry": {
+        "grpc-telemetry": 15004, "http-monitoring": 15014, "http-prometheus": 42422, "http-traces": 9411
+    },
+}  # fmt: skip
+"""The parts of Mixer, with the ports that they serve."""
 OWNER = {"app.kubernetes.io/managed-by": "meshctl", "app.kubernetes.io/part-of": "istio"}
 
 
@@ -44,7 +53,7 @@ class Values:
 def render(profile: str = "compact", values: Values | None = None) -> list[Obj]:
     """All objects, in an order in which they can be created. Raises `UnknownProfile`."""
     chosen, values = profile_of(profile), values or Values()
-    objects = [*crds(), *control_plane(chosen, values), *gateways(values)]
+    objects = [*crds(), *control_plane(chosen, values), *mixers(chosen, values), *gateways(values)]
     for obj in objects:
         obj["metadata"].setdefault("labels", {}).update(OWNER)
     return sorted(objects, key=lambda obj: ORDER.get(obj["kind"], len(ORDER)))
@@ -73,6 +82,23 @@ def control_plane(profile: Profile, values: Values) -> Iterator[Obj]:
         for obj in filled(name, variables(profile, values) | {"runs_as": profile.account(name)}):
             if profile.needs(name, obj["kind"]):
                 yield obj
+
+
+def mixers(profile: Profile, values: Values) -> Iterator[Obj]:
+    """The objects of istio-policy and istio-telemetry. They are on the data path, so each is a process of
+    its own in every profile: what loads them does not slow the control plane.
+    """
+    common = variables(profile, values)
+    for component, served in MIXERS.items():
+        own = {
+            "component": component,
+            "mixer_type": component.removeprefix("istio-"),
+            "service_ports": json.dumps([{"name": name, "port": port} for name, port in served.items()]),
+            "container_ports": json.dumps(ports(served)),
+            "strategy": json.dumps(rolling(surge=1)),
+        }
+        yield from filled("mixer", common | own)
+    yield from filled("zipkin", common)
 
 
 def gateways(values: Values) -> Iterator[Obj]:
@@ -119,7 +145,7 @@ def variables(profile: Profile, values: Values) -> dict[str, str]:
         "profile": profile.name,
         "citadel": f"istio-citadel.{values.namespace}.svc:8060",
         "injector_values": json.dumps({"image": values.image, "trust_domain": values.trust_domain}),
-        "galley_ports": json.dumps(galley_ports(profile)),
+        "galley_ports": json.dumps(galley_ports()),
         "token_volume": json.dumps(sidecar.TOKEN_VOLUME),
         "root_volume": json.dumps(sidecar.ROOT_VOLUME),
         **{name: json.dumps(value) for name, value in process.items()},

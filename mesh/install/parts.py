@@ -43,7 +43,9 @@ CONFIG: Mounted = ("config", "/etc/istio/config", {"configMap": {"name": "istio"
 INJECT: Mounted = ("inject", "/etc/istio/inject", {"configMap": {"name": "istio-sidecar-injector"}})
 TMP: Mounted = ("tmp", "/tmp", {"emptyDir": {}})
 PORTS = {"grpc-xds": 15012, "http-monitoring": 15014}
-ALL_PORTS = {**PORTS, "grpc-token": 8060, "grpc-mutual": 8061, "https-webhooks": 9443}
+ALL_PORTS = {
+    **PORTS, "grpc-token": 8060, "grpc-mutual": 8061, "https-webhooks": 9443, "grpc-config": 9901
+}  # fmt: skip
 
 
 def pilot_process(profile: Profile, namespace: str, trust_domain: str) -> Obj:
@@ -78,10 +80,10 @@ def rolling(*, surge: int) -> Obj:
     return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": 1 - surge}}
 
 
-def galley_ports(profile: Profile) -> list[Obj]:
-    """What Galley's Service offers: configuration over the network only where others ask for it."""
+def galley_ports() -> list[Obj]:
+    """What Galley's Service offers."""
     validation = {"name": "https-validate", "port": 443, "targetPort": 9443}
-    return [validation] if profile.together else [validation, {"name": "grpc-config", "port": 9901}]
+    return [validation, {"name": "grpc-config", "port": 9901}]
 
 
 def ports(named: dict[str, int]) -> list[Obj]:

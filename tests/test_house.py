@@ -11,7 +11,7 @@ import mesh
 pytestmark = pytest.mark.behaviour("G2")
 
 MESH = Path(mesh.__file__).parent
-COMPONENTS = frozenset({"registry", "galley", "citadel", "pilot", "injector", "agent"})
+COMPONENTS = frozenset({"registry", "galley", "citadel", "pilot", "mixer", "injector", "agent"})
 PROGRAM = frozenset({"program", "tasks", "log", "version"})
 """What any process of the mesh may stand on."""
 
@@ -20,10 +20,12 @@ MAY_IMPORT = {
     "platform": frozenset[str](),
     "api": frozenset({"model"}),
     "pki": frozenset({"model"}),
+    "rules": frozenset({"model", "api"}),
     "registry": frozenset({"model", "api", "platform"}),
-    "galley": frozenset({"model", "api", "platform", "pki"}) | PROGRAM,
+    "galley": frozenset({"model", "api", "rules", "platform", "pki"}) | PROGRAM,
     "citadel": frozenset({"model", "platform", "pki"}) | PROGRAM,
-    "pilot": frozenset({"model", "api", "pki"}) | PROGRAM,
+    "pilot": frozenset({"model", "api", "rules", "pki"}) | PROGRAM,
+    "mixer": frozenset({"model", "api", "rules", "pki"}) | PROGRAM,
     "injector": frozenset({"model", "pki"}) | PROGRAM,
     "agent": frozenset({"pki", "version"}),
     "install": frozenset({"api", "injector", "version"}),
@@ -32,7 +34,10 @@ MAY_IMPORT = {
     "log": frozenset[str](),
     "version": frozenset[str](),
 }
-ASSEMBLE = ("istiod.py", "cli/", "pilot/main.py", "pilot/platform.py")
+ASSEMBLE = (
+    "istiod.py", "cli/", "pilot/main.py", "pilot/platform.py", "mixer/platform.py",
+    "mixer/policy/main.py", "mixer/telemetry/main.py",
+)  # fmt: skip
 """Files and folders that put components together, and may import all of them."""
 
 

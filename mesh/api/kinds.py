@@ -12,7 +12,7 @@ from mesh.api.mixer import (
     QuotaSpecBinding,
     Rule,
 )
-from mesh.api.mixer.kinds import ADAPTERS, TEMPLATES
+from mesh.api.mixer.kinds import ADAPTERS, TEMPLATES, UNSERVED
 from mesh.api.networking import (
     DestinationRule,
     EnvoyFilter,
@@ -109,7 +109,13 @@ KINDS = (
         TELEMETRY, "Telemetry", "telemetries", Telemetry, ("v1", "v1alpha1"),
         short_names=("telemetry",), optional=True,
     ),
-    *(Kind(MIXER, kind, plural, model, ("v1alpha2",), watched=False) for kind, plural, model in MIXER_KINDS),
+    *(
+        Kind(
+            MIXER, kind, plural, model, ("v1alpha2",),
+            optional=model is Parameters, watched=kind not in UNSERVED,
+        )
+        for kind, plural, model in MIXER_KINDS
+    ),
 )  # fmt: skip
 WATCHED = tuple(kind for kind in KINDS if kind.watched)
 BY_KIND = {kind.kind: kind for kind in KINDS}

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from mesh.api.kinds import WATCHED
+from mesh.galley.admission import Source
 from mesh.galley.board import Board, Sink
 from mesh.galley.feed import Feed
 from mesh.galley.http import serving_http
@@ -68,6 +69,7 @@ async def serving(
         webhook = Webhook(metrics)
         webhook_port = await _webhook(stack, settings, webhook, identity)
         reading, feed = KubernetesSource(client), Feed(WATCHED)
+        webhook.present = Source(reading)
         if settings.config_port is not None:
             reading.store.listen(feed.take)
         board, tasks = Board(), [background(stack, reading.run(), "configuration")]

@@ -1,11 +1,12 @@
 """AdmissionReview v1 about configuration: the API server's question and our answer, as plain values."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mesh.api.admit import admit
 from mesh.api.errors import Problem
+from mesh.galley.admission import Present, concerns, examined
 
 WARNING = 256  # characters of one warning; clients cut longer ones
 LONGEST = 64 * 1024  # characters of a refusal
@@ -17,13 +18,14 @@ class ReviewProblem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer to one question: `reason` is "" for what is admitted."""
+    """The answer to one question: `reason` is "" for what is admitted, `object` what was asked about."""
 
     uid: str
     group: str
     kind: str
     errors: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    object: dict[str, Any] | None = field(default=None, repr=False, compare=False)
 
     @property
     def reason(self) -> str:
@@ -57,8 +59,18 @@ def judge(question: Any) -> Verdict:
         raise ReviewProblem(f"request.object of {uid} is no object")
     if leaving(obj):
         return Verdict(str(uid), *named)
-    errors, warnings = admit(generated(obj))
-    return Verdict(str(uid), *named, errors, warnings)
+    whole = generated(obj)
+    errors, warnings = admit(whole)
+    return Verdict(str(uid), *named, errors, warnings, whole)
+
+
+async def judge_among(question: Any, present: Present) -> Verdict:
+    """The same, where Mixer's objects are also held against the configuration that is there."""
+    verdict = judge(question)
+    if verdict.errors or verdict.object is None or not concerns(verdict.object):
+        return verdict
+    found = await examined(verdict.object, present)
+    return replace(verdict, errors=found.errors, warnings=(*verdict.warnings, *found.warnings))
 
 
 def leaving(obj: dict[str, Any]) -> bool:

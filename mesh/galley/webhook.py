@@ -7,9 +7,10 @@ from time import perf_counter
 
 from aiohttp import web
 
+from mesh.galley.admission import Nothing, Present
 from mesh.galley.http import bound
 from mesh.galley.metrics import Metrics
-from mesh.galley.review import ReviewProblem, judge
+from mesh.galley.review import ReviewProblem, judge_among
 from mesh.pki.holder import Holder
 from mesh.pki.serving import server_context
 
@@ -18,10 +19,11 @@ PATH = "/validate"
 
 
 class Webhook:
-    """Answers AdmissionReviews; it holds nothing but its counters."""
+    """Answers AdmissionReviews. `present` is what Mixer's objects are held against beside themselves."""
 
     def __init__(self, metrics: Metrics | None = None) -> None:
         self.metrics = metrics or Metrics()
+        self.present: Present = Nothing()
 
     def routes(self) -> list[web.RouteDef]:
         """Its paths, for a server of its own or one that is shared."""
@@ -31,7 +33,7 @@ class Webhook:
         """POST /validate: an AdmissionReview in and out; anything else gets 400 with the reason."""
         begun = perf_counter()
         try:
-            verdict = judge(json.loads(await request.read()))
+            verdict = await judge_among(json.loads(await request.read()), self.present)
         except (ReviewProblem, ValueError, RecursionError) as error:
             self.metrics.unreadable.labels("400").inc()
             return web.Response(status=400, text=f"{error}\n")

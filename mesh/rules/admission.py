@@ -1,10 +1,12 @@
-"""What is wrong with an object of Mixer's kinds: by itself, and in what it refers to among those present.
+"""What is wrong with an object of Mixer's kinds: by itself, and beside the objects that are there.
 
-An object is admitted if `problems_of` and `reference_problems` have nothing to say. So handlers, instances and
-manifests must be there before the rules that name them, QuotaSpecs before their bindings.
+So handlers, instances and manifests must be there before the rules that name them, and QuotaSpecs before
+their bindings. A change of a handler or instance that rules use is let in, with a warning where they would no
+longer fit together: the other half of such a change can only come after it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from mesh.api.errors import ConfigError, Problem
@@ -20,19 +22,65 @@ from mesh.rules.reading import (
     text_of,
     told,
 )
+from mesh.rules.registry import adapters as installed
 from mesh.rules.resolve import resolve
 from mesh.rules.types import ValueType
 from mesh.rules.vocabulary import ATTRIBUTES, Outputs, vocabulary
 
-KINDS = HANDLER_KINDS | INSTANCE_KINDS | {"rule", "attributemanifest", "QuotaSpec", "QuotaSpecBinding"}
+REFERRING = frozenset({"rule", "QuotaSpec", "QuotaSpecBinding"})
+KINDS = HANDLER_KINDS | INSTANCE_KINDS | REFERRING | {"attributemanifest"}
 MANIFEST = "attributemanifest"
 
 
-def problems_of(obj: ConfigObject, adapters: Adapters, attributes: Vocabulary = ATTRIBUTES) -> list[Problem]:
-    """What is wrong with one object alone: expressions, adapter, parameters, template, fields."""
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Why an object is refused, what is doubtful about it, and whether it may only have come too early."""
+
+    errors: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    dangling: bool = False
+
+
+def judgement(
+    obj: ConfigObject,
+    present: Mapping[ObjectKey, ConfigObject],
+    adapters: Adapters,
+    *,
+    references: bool = True,
+) -> Judgement:
+    """All that is to be said of an object beside those present; `references` are followed among them.
+
+    Nothing is said of other kinds than Mixer's.
+    """
+    if obj.key.kind not in KINDS:
+        return Judgement()
+    errors = problems_of(obj, adapters, known_attributes(present))
+    if errors:
+        # An attribute may be of a manifest that is on its way.
+        return Judgement(tuple(errors), dangling=references and not problems_are_final(errors))
+    if not references:
+        return Judgement()
+    found = tuple(reference_problems(obj, present, adapters))
+    if obj.key.kind in REFERRING:
+        return Judgement(found, dangling=bool(found))
+    return Judgement(warnings=found)
+
+
+def problems_are_final(problems: Iterable[Problem]) -> bool:
+    """Whether no other object could mend one of these."""
+    return any("is not an attribute" not in each.message for each in problems)
+
+
+def problems_of(
+    obj: ConfigObject, adapters: Adapters | None = None, attributes: Vocabulary = ATTRIBUTES
+) -> list[Problem]:
+    """What is wrong with one object alone: expressions, adapter, parameters, template, fields.
+
+    `adapters` are those that are installed, unless given.
+    """
     kind = obj.key.kind
     if kind in HANDLER_KINDS:
-        return _raised(lambda: _fit(obj, adapters))
+        return _raised(lambda: _fit(obj, installed() if adapters is None else adapters))
     if kind in INSTANCE_KINDS:
         return _raised(lambda: builder_of(obj, attributes))
     if kind == "rule":
@@ -101,35 +149,24 @@ def reference_problems(
 ) -> list[Problem]:
     """What is wrong with an object beside those present: names that lead nowhere, types that do not fit.
 
-    An object that is changed is also held against the rules that use it: what they need must not go.
+    Of one that others use: what would be wrong with them that is not so now.
     """
     others = {key: each for key, each in present.items() if key.kind in KINDS}
-    after = resolve([*(each for key, each in others.items() if key != obj.key), obj], adapters)
-    mine = [each for each in after.problems if each.object == obj.key]
-    if mine or obj.key not in others:
-        return mine
+    after = resolve([*(each for key, each in others.items() if key != obj.key), obj], adapters).problems
+    if obj.key.kind in REFERRING:
+        return [each for each in after if each.object == obj.key]
     before = {(each.object, each.path) for each in resolve(others.values(), adapters).problems}
-    broken = [each for each in after.problems if (each.object, each.path) not in before]
     return [
-        Problem(
-            obj.key,
-            "spec",
-            f"{each.object} would be broken: {each.path}: {each.message}",
-            "change what uses it first",
-        )
-        for each in broken
+        Problem(obj.key, "spec", f"with this, {_at(each)}", each.remedy or "change what uses it, too")
+        for each in after
+        if (each.object, each.path) not in before
     ]
+
+
+def _at(problem: Problem) -> str:
+    return f"{problem.object} does not hold: {problem.path}: {problem.message}"
 
 
 def known_attributes(present: Mapping[ObjectKey, ConfigObject]) -> Vocabulary:
     """The vocabulary with what manifests among the objects present add."""
     return vocabulary(each.spec for key, each in present.items() if key.kind == MANIFEST)
-
-
-def admission(
-    obj: ConfigObject, present: Mapping[ObjectKey, ConfigObject], adapters: Adapters
-) -> list[Problem]:
-    """All reasons to refuse an object among those present; empty for kinds that are not Mixer's."""
-    if obj.key.kind not in KINDS:
-        return []
-    return problems_of(obj, adapters, known_attributes(present)) or reference_problems(obj, present, adapters)

@@ -13,3 +13,6 @@ TEMPLATES = {
     "metric": "metrics", "quota": "quotas", "reportnothing": "reportnothings", "tracespan": "tracespans",
 }  # fmt: skip
 """Kinds of instances, with their plurals."""
+
+UNSERVED = frozenset({"kubernetesenv", "statsd", "edge", "kubernetes"})
+"""Older kinds without an adapter or template here: their attributes come from the registry anyway."""

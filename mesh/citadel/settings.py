@@ -7,12 +7,12 @@ from datetime import timedelta
 from mesh.pki.keys import Algorithm
 
 SERVICES = ("istio-pilot", "istio-citadel", "istio-galley", "istio-sidecar-injector")
-MIXERS = {name: (name,) for name in ("istio-policy", "istio-telemetry")}
+MIXERS: Mapping[str, tuple[str, ...]] = {name: (name,) for name in ("istio-policy", "istio-telemetry")}
 """Mixer's parts, which are processes of their own everywhere."""
-CLASSIC: Mapping[str, tuple[str, ...]] = {name: (name,) for name in SERVICES} | MIXERS
+CLASSIC: Mapping[str, tuple[str, ...]] = {**{name: (name,) for name in SERVICES}, **MIXERS}
 """Which Services' names the accounts of the control plane get: each its own."""
 
-COMPACT: Mapping[str, tuple[str, ...]] = {"istio-pilot": SERVICES} | MIXERS
+COMPACT: Mapping[str, tuple[str, ...]] = {"istio-pilot": SERVICES, **MIXERS}
 """The same where one process is all the control plane."""
 
 

@@ -1,13 +1,14 @@
 """The attributes of one call, as expressions read them; and a bag that notes what was read.
 
-A reference is an attribute's name, or a pair: a map attribute and a key. What was absent is noted as None,
+A reference is an attribute's name, or a pair: a map attribute and a key, or an attribute and None: whether it
+is there at all. What was absent is noted as None,
 because its absence decided as well (the check cache's key, as in classic Mixer).
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-Reference = str | tuple[str, str]
+Reference = str | tuple[str, str | None]
 
 
 class Bag:
@@ -21,6 +22,10 @@ class Bag:
 
     def __repr__(self) -> str:
         return f"<Bag of {len(self.values)} attributes>"
+
+    def has(self, name: str) -> bool:
+        """Whether an attribute is there."""
+        return self.values.get(name) is not None
 
     def entry(self, map_name: str, key: str) -> Any:
         """The value of a key in an attribute that is a map; None if either is absent."""
@@ -51,6 +56,11 @@ class Recording:
         value = self.references[name] = self.values.get(name)
         return value
 
+    def has(self, name: str) -> bool:
+        """Whether an attribute is there; no more than that is noted."""
+        found = self.references[name, None] = self.values.get(name) is not None
+        return found
+
     def entry(self, map_name: str, key: str) -> Any:
         """The value of a key in an attribute that is a map; None if either is absent."""
         found = self.values.get(map_name)
@@ -63,6 +73,8 @@ def value_of(values: Mapping[str, Any], reference: Reference) -> Any:
     if isinstance(reference, str):
         return hashable(values.get(reference))
     found = values.get(reference[0])
+    if reference[1] is None:
+        return found is not None
     return None if found is None else found.get(reference[1])
 
 

@@ -45,7 +45,7 @@ class Checker:
     @property
     def cache(self) -> CheckCache:
         """The answers that may be used again."""
-        return self._of(self._following.live)[1]
+        return self._of(self._following.live)[0]
 
     def _of(self, live: Live) -> tuple[CheckCache, Quotas]:
         """Cache and quotas of a configuration: another one begins with nothing."""

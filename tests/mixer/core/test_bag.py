@@ -30,6 +30,15 @@ def test_each_reference_is_noted_with_what_was_found() -> None:
     }
 
 
+def test_whether_an_attribute_is_there_is_a_reference_of_its_own() -> None:
+    bag = Recording(VALUES)
+    assert bag.has("request.headers")
+    assert not bag.has("nothing")
+    assert bag.references == {("request.headers", None): True, ("nothing", None): False}
+    assert value_of(VALUES, ("request.headers", None)) is True
+    assert value_of({}, ("request.headers", None)) is False
+
+
 def test_outputs_of_actions_are_no_references() -> None:
     bag = Recording(VALUES)
     bag.outputs["look.output.value"] = "x"

@@ -189,12 +189,13 @@ async def running(
     limits: Limits | None = None,
     deadline: float = 5.0,
     cached: int = 1000,
+    services: list[dict[str, Any]] | None = None,
 ) -> AsyncIterator[Rig]:
     """Run istio-policy with these rules."""
-    services, rules = folder / "services.yaml", folder / "rules.yaml"
-    services.write_text(yaml.safe_dump(SERVICES))
+    known, rules = folder / "services.yaml", folder / "rules.yaml"
+    known.write_text(yaml.safe_dump(SERVICES if services is None else {"services": services}))
     write(rules, *objects)
-    world = World(StaticRegistry(services), FileSource([rules]))
+    world = World(StaticRegistry(known), FileSource([rules]))
     settings = Settings(
         "127.0.0.1", 0, 0, folder=folder, deadline=deadline, cached=cached, limits=limits or Limits()
     )

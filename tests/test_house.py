@@ -34,10 +34,7 @@ MAY_IMPORT = {
     "log": frozenset[str](),
     "version": frozenset[str](),
 }
-ASSEMBLE = (
-    "istiod.py", "cli/", "pilot/main.py", "pilot/platform.py", "mixer/platform.py",
-    "mixer/policy/main.py", "mixer/telemetry/main.py",
-)  # fmt: skip
+ASSEMBLE = ("istiod.py", "cli/", "pilot/main.py", "pilot/platform.py", "mixer/platform.py")
 """Files and folders that put components together, and may import all of them."""
 
 

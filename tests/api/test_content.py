@@ -120,7 +120,7 @@ def test_wrong_content_is_refused(kind: str, spec: Any, path: str, words: str) -
         ("VirtualService", {"hosts": ["a"], "http": [{"corsPolicy": {"allowOrigin": ["*"]}, **TO}]},
          "spec.http[0].corsPolicy.allowOrigin", "allowOrigins is used"),
         ("ServiceEntry", entry(resolution="STATIC"), "spec.endpoints", "nobody can answer"),
-        ("denier", {"status": {"code": 7}}, "kind", "does not act on it yet"),
+        ("statsd", {"address": "a:1"}, "kind", "does not act on it yet"),
         ("Sidecar", {"egress": [{"hosts": ["./*"]}]}, "kind", "does not act on it yet"),
     ],
 )  # fmt: skip

@@ -27,6 +27,7 @@ from mesh.api.tracing import (
 )
 from mesh.model import ConfigObject, ObjectKey, Proxy
 from mesh.pilot.hosts import full
+from mesh.pilot.mixer.ruleset import ruleset
 from mesh.pilot.reader import Reader
 from mesh.pilot.selection import Applying, applying
 
@@ -34,6 +35,10 @@ KIND = "Telemetry"
 ANNOTATION = "proxy.istio.io/config"
 HEADER_TAG = "http.request.header."
 """Before the names of tags that carry headers which rules of Mixer refer to (OpenTelemetry's convention)."""
+
+TEMPLATE = "tracespan"
+TOLD = frozenset({":authority", ":method", ":path", "user-agent", "x-request-id"})
+"""Headers that Envoy's tags tell anyway."""
 
 Provider = ZipkinTracingProvider | OpenTelemetryTracingProvider
 Side = Literal["CLIENT", "SERVER"]
@@ -46,6 +51,7 @@ class Tracing:
     `host` is the full name of the provider's service.
     """
 
+    side: Side
     sampling: float
     provider: Provider
     host: str
@@ -103,6 +109,7 @@ def one_side(
     sampling = last(mine, "random_sampling_percentage", config.sampling)
     tags = last([each for each in mine if each.custom_tags], "custom_tags", config.custom_tags)
     return Tracing(
+        side,
         USUAL_SAMPLING if sampling is None else sampling,
         provider,
         host,
@@ -175,9 +182,11 @@ def with_headers(tags: Mapping[str, CustomTag], headers: tuple[str, ...]) -> Tag
 
 
 def headers_wanted(read: Reader) -> tuple[str, ...]:
-    """The request headers that `tracespan` rules refer to."""
-    del read
-    return ()
+    """The request headers that `tracespan` rules refer to, without those that every span tells."""
+    if not read.mixer():
+        return ()
+    wanted = read.ask(ruleset).headers(TEMPLATE)
+    return tuple(sorted(each for each in wanted if each not in TOLD and not each.startswith("x-b3-")))
 
 
 # The proxy's own settings

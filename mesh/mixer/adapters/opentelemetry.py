@@ -176,7 +176,8 @@ def unknown(content: bytes) -> Sequence[Any]:
     """The fields of a message that is not known here: Response has none in xds-protos."""
     message = trace_service_pb2.ExportTraceServiceResponse()
     message.ParseFromString(content)
-    return list(UnknownFieldSet(message))
+    fields: Any = UnknownFieldSet(message)
+    return [*fields]
 
 
 # Messages

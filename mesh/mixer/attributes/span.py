@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from mesh.mixer.attributes.workload import Workloads, packed
+from mesh.mixer.attributes.workload import Workloads, packed, peer
 from mesh.mixer.tracing.spans import Span
 from mesh.model.service import Workload
 from mesh.rules.workloads import UID
@@ -112,9 +112,17 @@ def parties(span: Span, reporter: str, workloads: Workloads) -> dict[str, Any]:
         host = host or own_host(span, here, workloads)
     if host:
         found |= workloads.service(host)
+    if reporter == INBOUND:
+        found |= peer("source", principal(span.tags))
     if here is not None:
         found["context.reporter.uid"] = f"{UID}{here.name}.{here.namespace}"
     return found
+
+
+def principal(tags: Mapping[str, str]) -> str:
+    """The URI that the caller's certificate proves; empty without one."""
+    found = tags.get("peer.principal", "-")
+    return "" if found == "-" else found.split(",")[0]
 
 
 def reporting(span: Span, workloads: Workloads) -> Workload | None:

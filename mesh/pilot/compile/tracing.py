@@ -47,6 +47,12 @@ ISTIO_TAGS = {
 }
 """Istio's own tags. The proxy finds their values in its node, so that all proxies share one configuration."""
 
+OTHER_END = {
+    "CLIENT": ("upstream_address", "%UPSTREAM_REMOTE_ADDRESS%"),
+    "SERVER": ("peer.principal", "%DOWNSTREAM_PEER_URI_SAN%"),
+}
+"""What each side knows of the other, beside Envoy's own tag `peer.address`: istio-telemetry looks it up."""
+
 
 def trace(manager: http_connection_manager_pb2.HttpConnectionManager, tracing: Tracing | None) -> None:
     """Let a filter that handles HTTP trace its requests."""
@@ -73,9 +79,10 @@ def settings(tracing: Tracing) -> Manager.Tracing:
 def tags(tracing: Tracing) -> Iterator[custom_tag_pb2.CustomTag]:
     """Tags of all spans; those that somebody asked for win over Istio's own."""
     given = dict(tracing.tags)
-    for name in sorted(ISTIO_TAGS) if tracing.istio_tags else ():
+    own = dict(ISTIO_TAGS) if tracing.istio_tags else {}
+    for name, value in sorted({**own, **dict([OTHER_END[tracing.side]])}.items()):
         if name not in given:
-            yield EnvoyTag(tag=name, value=ISTIO_TAGS[name])
+            yield EnvoyTag(tag=name, value=value)
     for name, each in tracing.tags:
         yield tag(name, each)
 

@@ -25,7 +25,7 @@ def v2(weather: Weather) -> Iterator[None]:
 def test_denier_in_its_older_form(weather: Weather, mixer: Mixer) -> None:
     mixer.apply(weather.rule("mixer/denier-old-form"))
     (refused,) = weather.client.get("http://forecast:3002/secret/plan").check(status(404))
-    assert refused.body == "NOT_FOUND:secret.weather:there is nothing to see"
+    assert refused.body == "NOT_FOUND:secret.denier.weather:there is nothing to see"
     weather.client.get(weather.forecast).check(all_ok())
 
 

@@ -29,7 +29,7 @@ TYPE = "type.googleapis.com/envoy.extensions"
 
 @dataclass(frozen=True)
 class Served:
-    """A listener: where, and the project's filters in it."""
+    """A listener: where, the project's filters in it, and the words that it gives Envoy's own answers."""
 
     name: str
     address: str
@@ -37,6 +37,7 @@ class Served:
     filters: tuple[Message, ...]
     tcp: bool = False
     route: Any = None
+    replies: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def http_manager(served: Served) -> dict[str, Any]:
             *map(plain, served.filters),
             named("router", "filters.http.router.v3.Router"),
         ],
-        local_reply_config={"mappers": [told()]},
+        local_reply_config={"mappers": [*map(plain, served.replies), told()]},
         route_config={
             "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [served.route or route]}]
         },

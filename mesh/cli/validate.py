@@ -34,11 +34,9 @@ def validate(
 
     Exit code 1 if anything would be refused.
     """
-    from mesh.galley.manifest import check_text
+    from mesh.galley.manifest import check_texts
 
-    findings = [
-        finding for name, text in texts(file) for finding in check_text(text, file=name, namespace=namespace)
-    ]
+    findings = list(check_texts(texts(file), namespace))
     if output is Output.JSON:
         print_json([shown(each) for each in findings])
     else:

@@ -10,6 +10,7 @@ from mesh.api.documents import Document, read
 from mesh.api.errors import ConfigError, Problem
 from mesh.api.kinds import BY_KIND, KINDS
 from mesh.api.load import placed
+from mesh.galley.manifest.among import Among
 from mesh.galley.manifest.plain import TOP, faults_of, metadata_faults, misnamed_head, unknown_kind
 from mesh.galley.manifest.schemas import kinds
 from mesh.model import ObjectKey
@@ -27,13 +28,47 @@ class Finding:
     warnings: tuple[Problem, ...] = ()
 
 
+def check_texts(texts: Iterable[tuple[str, str]], namespace: str = "default") -> Iterator[Finding]:
+    """Check every object of several texts, each with its file's name, and Mixer's objects beside each other.
+
+    A text that is no YAML is one finding.
+    """
+    found = [each for file, text in texts for each in _checked(text, file, namespace)]
+    among = Among(
+        placed(document.value, namespace) for document, finding in found if document and good(finding)
+    )
+    for document, finding in found:
+        yield with_rules(document, finding, among, namespace) if document and good(finding) else finding
+
+
 def check_text(text: str, *, file: str, namespace: str = "default") -> Iterator[Finding]:
-    """Check every object of a text. A text that is no YAML is one finding."""
+    """Check every object of a text."""
+    yield from check_texts([(file, text)], namespace)
+
+
+def good(finding: Finding) -> bool:
+    """Whether nothing is wrong with an object so far."""
+    return not finding.errors
+
+
+def _checked(text: str, file: str, namespace: str) -> Iterator[tuple[Document | None, Finding]]:
     try:
         for document in read(text, file):
-            yield check(document, namespace)
+            yield document, check(document, namespace)
     except ConfigError as error:
-        yield Finding(error.problems[0].object, error.problems[0].origin or file, error.problems)
+        yield None, Finding(error.problems[0].object, error.problems[0].origin or file, error.problems)
+
+
+def with_rules(document: Document, finding: Finding, among: Among, namespace: str) -> Finding:
+    """What is also found beside the other objects."""
+    errors, warnings = among.judged(placed(document.value, namespace))
+
+    def all_of(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        return tuple(
+            replace(each, object=finding.object, origin=document.place(each.path)) for each in problems
+        )
+
+    return replace(finding, errors=all_of(errors), warnings=(*finding.warnings, *all_of(warnings)))
 
 
 def check(document: Document, namespace: str) -> Finding:

@@ -13,6 +13,7 @@ from mesh.api.errors import ConfigError, Problem
 from mesh.api.mixer import AttributeManifest, HeaderOperation, Rule
 from mesh.model import ConfigObject, ObjectKey
 from mesh.rules.builder import Vocabulary
+from mesh.rules.names import leads_nowhere
 from mesh.rules.reading import (
     HANDLER_KINDS,
     INSTANCE_KINDS,
@@ -57,18 +58,18 @@ def judgement(
     errors = problems_of(obj, adapters, known_attributes(present))
     if errors:
         # An attribute may be of a manifest that is on its way.
-        return Judgement(tuple(errors), dangling=references and not problems_are_final(errors))
+        return Judgement(tuple(errors), dangling=references and all(map(unknown_attribute, errors)))
     if not references:
         return Judgement()
     found = tuple(reference_problems(obj, present, adapters))
     if obj.key.kind in REFERRING:
-        return Judgement(found, dangling=bool(found))
+        return Judgement(found, dangling=any(map(leads_nowhere, found)))
     return Judgement(warnings=found)
 
 
-def problems_are_final(problems: Iterable[Problem]) -> bool:
-    """Whether no other object could mend one of these."""
-    return any("is not an attribute" not in each.message for each in problems)
+def unknown_attribute(problem: Problem) -> bool:
+    """Whether a manifest could mend a problem."""
+    return "is not an attribute" in problem.message
 
 
 def problems_of(

@@ -5,12 +5,14 @@ names it is taken where none is given.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
+from mesh.api.errors import Problem
 from mesh.model import ObjectKey
 
 NEWER = ("handler", "instance")
+NOWHERE = "there is no "
 T = TypeVar("T")
 
 
@@ -56,6 +58,11 @@ def spellings(key: ObjectKey) -> tuple[str, str]:
     return f"{key.name}.{key.kind}.{key.namespace}", f"{key.name}.{key.namespace}"
 
 
-def by_kinds(kinds: Mapping[str, str] | Iterable[str], newer: str) -> frozenset[str]:
-    """The older kinds and the newer one."""
-    return frozenset((*kinds, newer))
+def missing(what: str, name: str) -> str:
+    """What is said of a reference that leads nowhere."""
+    return f"{NOWHERE}{what} {name} that can be used"
+
+
+def leads_nowhere(problem: Problem) -> bool:
+    """Whether a problem is that another object is not there, or not yet."""
+    return problem.message.startswith(NOWHERE)

@@ -13,7 +13,7 @@ from mesh.api.mixer import QuotaSpec, QuotaSpecBinding
 from mesh.api.mixer.quota import IstioService, QuotaSpecReference, StringMatch
 from mesh.model import ConfigObject, ObjectKey
 from mesh.rules.expressions.functions import regex
-from mesh.rules.names import Names
+from mesh.rules.names import Names, missing
 from mesh.rules.parts import Clause, InstanceConfig, QuotaRule
 
 DOMAIN = "svc.cluster.local"
@@ -92,7 +92,7 @@ def spec_problems(obj: ConfigObject, instances: Names[InstanceConfig]) -> list[P
             instance = instances.find(quota.quota, obj.namespace)
             if instance is None:
                 remedy = instances.near(quota.quota, obj.namespace)
-                found.append(Problem(obj.key, path, f"there is no instance {quota.quota}", remedy))
+                found.append(Problem(obj.key, path, missing("instance", quota.quota), remedy))
             elif instance.template.name != "quota":
                 words = f"{quota.quota} is an instance of template {instance.template.name}, not of quota"
                 found.append(Problem(obj.key, path, words, "name an instance of template quota"))
@@ -107,7 +107,7 @@ def binding_problems(obj: ConfigObject, specs: Mapping[ObjectKey, object]) -> li
         key = spec_key(each, obj.namespace)
         if key not in specs:
             path = f"spec.quotaSpecs[{index}]"
-            words = f"there is no {key} that can be used"
+            words = missing(key.kind, f"{key.namespace}/{key.name}")
             found.append(Problem(obj.key, path, words, "apply the QuotaSpec before its binding"))
     return found
 

@@ -13,7 +13,7 @@ from mesh.api.errors import Problem
 from mesh.api.mixer import Action, HeaderOperation, Rule
 from mesh.model import ConfigObject
 from mesh.rules.builder import Types, Vocabulary
-from mesh.rules.names import Names, handler_name, instance_name
+from mesh.rules.names import Names, handler_name, instance_name, missing
 from mesh.rules.parts import (
     ActionConfig,
     Clause,
@@ -229,8 +229,8 @@ class Assembly:
         return tuple(found)
 
     def _unknown(self, obj: ConfigObject, path: str, what: str, name: str, names: Names[Any]) -> None:
-        words = f"there is no {what} {name} that can be used"
-        self.problems.append(Problem(obj.key, path, words, names.near(name, obj.namespace)))
+        remedy = names.near(name, obj.namespace)
+        self.problems.append(Problem(obj.key, path, missing(what, name), remedy))
 
 
 def typed(

@@ -1,6 +1,7 @@
 """Mixer's objects of files, held against themselves and against each other.
 
-What a name leads to may be in the cluster already, so one that leads nowhere among the files is doubtful only.
+What a name leads to may be in the cluster already, so one that leads nowhere among the files is doubtful
+only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -39,6 +40,5 @@ class Among:
 
 
 def _elsewhere(problem: Problem) -> Problem:
-    return replace(
-        problem, message=f"among these files, {problem.message}", remedy=problem.remedy or ELSEWHERE
-    )
+    message = f"{problem.message} among these files"
+    return replace(problem, message=message, remedy=problem.remedy or ELSEWHERE)

@@ -34,9 +34,8 @@ def check_texts(texts: Iterable[tuple[str, str]], namespace: str = "default") ->
     A text that is no YAML is one finding.
     """
     found = [each for file, text in texts for each in _checked(text, file, namespace)]
-    among = Among(
-        placed(document.value, namespace) for document, finding in found if document and good(finding)
-    )
+    fine = (document for document, finding in found if document and good(finding))
+    among = Among(placed(document.value, namespace) for document in fine)
     for document, finding in found:
         yield with_rules(document, finding, among, namespace) if document and good(finding) else finding
 

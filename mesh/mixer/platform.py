@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from mesh.api.kinds import KINDS, MIXER, NETWORKING, TELEMETRY, Kind
+from mesh.api.kinds import MIXER, NETWORKING, TELEMETRY, WATCHED, Kind
 from mesh.galley.client import ConfigClient
 from mesh.galley.source.files import FileSource
 from mesh.galley.source.kubernetes import KubernetesSource
@@ -33,7 +33,7 @@ def kinds() -> Iterable[Kind]:
     """What a Mixer reads: its own kinds, Telemetry, and services outside the platform."""
     return [
         each
-        for each in KINDS
+        for each in WATCHED
         if each.group in {MIXER, TELEMETRY} or (each.group == NETWORKING and each.kind in ENTRIES)
     ]
 

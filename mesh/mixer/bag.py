@@ -11,10 +11,6 @@ from typing import Any
 Reference = str | tuple[str, str | None]
 
 
-PRESENT = "\0"
-"""In place of a key: only whether the attribute is there was asked. No header or label has such a name."""
-
-
 class Bag:
     """Values by attribute; None is an attribute that is absent."""
 
@@ -35,10 +31,6 @@ class Bag:
         """The value of a key in an attribute that is a map; None if either is absent."""
         found = self.values.get(map_name)
         return None if found is None else found.get(key)
-
-    def has(self, name: str) -> bool:
-        """Whether an attribute is there."""
-        return self.values.get(name) is not None
 
 
 class Recording:
@@ -75,12 +67,6 @@ class Recording:
         value = self.references[map_name, key] = None if found is None else found.get(key)
         return value
 
-    def has(self, name: str) -> bool:
-        """Whether an attribute is there; of its value no note is taken."""
-        found = self.values.get(name) is not None
-        self.references[name, PRESENT] = True if found else None
-        return found
-
 
 def value_of(values: Mapping[str, Any], reference: Reference) -> Any:
     """What a reference finds among `values`, as something that can be a key; None if it is absent."""
@@ -89,9 +75,7 @@ def value_of(values: Mapping[str, Any], reference: Reference) -> Any:
     found = values.get(reference[0])
     if reference[1] is None:
         return found is not None
-    if found is None:
-        return None
-    return True if reference[1] == PRESENT else found.get(reference[1])
+    return None if found is None else found.get(reference[1])
 
 
 def hashable(value: Any) -> Any:

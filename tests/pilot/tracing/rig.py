@@ -1,7 +1,8 @@
 """A gateway and a sidecar, both real Envoys with what Pilot compiled, before a server; and a collector."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,14 +56,18 @@ class Rig:
     collector: Collector
     upstream: Upstream
 
-    def get(self, path: str = "/weather", *, direct: bool = False, **headers: str) -> dict[str, list[str]]:
-        """Call; the headers that the server got. Underscores stand for hyphens."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        url = (self.direct if direct else self.url) + path
-        answer = requests.get(url, headers=named, timeout=10)
+    def get(self, headers: Mapping[str, str] = {}, *, direct: bool = False) -> dict[str, list[str]]:
+        """Call; the headers that the server got."""
+        url = (self.direct if direct else self.url) + "/weather"
+        answer = requests.get(url, headers=dict(headers), timeout=10)
         assert answer.status_code == 200, answer.text
         found: dict[str, list[str]] = answer.json()["headers"]
         return found
+
+    def many(self, count: int) -> list[dict[str, list[str]]]:
+        """Call often, some calls at a time."""
+        with ThreadPoolExecutor(16) as pool:
+            return list(pool.map(lambda _: self.get(), range(count)))
 
 
 def mesh(sampling: float = 100.0, **more: Any) -> MeshConfig:

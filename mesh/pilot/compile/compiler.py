@@ -1,6 +1,7 @@
 """What `ads` asks: the resources of one proxy in one snapshot. Keeps what is still good of earlier ones."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from mesh.model import Proxy, ProxyKind
 from mesh.pilot.compile.clusters import clusters
@@ -53,6 +54,10 @@ class Compiler:
         if type_url == EDS:
             return self._ask(snapshot, endpoints, scope.client, scope.locality, frozenset(names))
         return {}
+
+    def query(self, snapshot: Snapshot, query: Callable[..., Any], *args: Any) -> Any:
+        """What a query gives for a snapshot, for reports; it must be one of `Reader`'s."""
+        return self._memo.value(snapshot, query, *args)
 
     def statistics(self) -> dict[str, int]:
         """How many results were compiled and reused since the start, and how many are remembered."""

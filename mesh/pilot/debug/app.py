@@ -12,8 +12,10 @@ from mesh.model import Proxy
 from mesh.pilot.ads.programmed import Programmed
 from mesh.pilot.ads.pushes import Pushes
 from mesh.pilot.ads.session import Session
+from mesh.pilot.compile import Compiler
 from mesh.pilot.debug.agents import Agents
 from mesh.pilot.debug.inforce import Barrier, Wanted
+from mesh.pilot.debug.mixer import plan
 from mesh.pilot.debug.plain import plain
 from mesh.pilot.debug.status import proxy_status, syncz
 from mesh.pilot.metrics import short
@@ -62,6 +64,7 @@ class Window:
             "deliveries": self.deliveries,
             "agents": self.agents,
             "trust": self.trust,
+            "mixer": self.mixer,
         }
 
     async def metrics(self, request: web.Request) -> web.Response:
@@ -91,6 +94,14 @@ class Window:
         newest, announced = self.programmed.digest(), self.programmed.announced
         missing = [] if newest == announced else list(self.programmed.missing())
         return _json({"digest": newest, "programmed": announced, "missing": missing})
+
+    async def mixer(self, request: web.Request) -> web.Response:
+        """Which way each of Mixer's rules goes at the proxies that are connected, and why."""
+        snapshot, compiler = self.world.snapshot, self.sessions.compiler
+        if not isinstance(snapshot, Snapshot) or not isinstance(compiler, Compiler):
+            return _json([])
+        proxies = sorted((each.proxy for each in self.sessions if not each.is_agent), key=_named)
+        return _json(plan(snapshot, compiler, proxies))
 
     async def history(self, request: web.Request) -> web.Response:
         """The last pushes, the oldest first."""
@@ -161,6 +172,10 @@ class Window:
         wanted, seconds = _question(await request.text())
         verdict = await self.barrier.wait(wanted, seconds=seconds)
         return _json(verdict.plain())
+
+
+def _named(proxy: Proxy) -> str:
+    return proxy.id
 
 
 def _is(session: Session, wanted: str) -> bool:

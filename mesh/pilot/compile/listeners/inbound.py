@@ -219,9 +219,7 @@ def tcp_handlers(
 
 def http_handler(read: Reader, scope: Scope, way: Way, place: authz.Place) -> listener_components_pb2.Filter:
     """HTTP to the workload: everything goes to the one port."""
-    checks = mixer.http_filters(
-        read, checked(scope, way, "grpc" if way.protocol is Protocol.GRPC else "http")
-    )
+    checks = mixer.http_filters(read, checked(scope, way, spoken(way)))
     route = default_route(way.cluster, way.operation)
     retry_unsent(route)
     host = route_components_pb2.VirtualHost(
@@ -239,6 +237,11 @@ def http_handler(read: Reader, scope: Scope, way: Way, place: authz.Place) -> li
         checks.replies,
         scope.traced.server,
     )
+
+
+def spoken(way: Way) -> str:
+    """What a port speaks, as `context.protocol` has it."""
+    return "grpc" if way.protocol is Protocol.GRPC else "http"
 
 
 def checked(scope: Scope, way: Way, protocol: str) -> mixer.Place:

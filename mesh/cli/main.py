@@ -21,6 +21,7 @@ VERBS = {
     "proxy-config": "mesh.cli.proxy_config:app",
     "authz": "mesh.cli.authz:app",
     "cert": "mesh.cli.cert:app",
+    "mixer": "mesh.cli.mixer:app",
     "wait": "mesh.cli.wait:wait",
     "kube-inject": "mesh.cli.kube_inject:kube_inject",
     "validate": "mesh.cli.validate:validate",

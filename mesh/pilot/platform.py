@@ -11,6 +11,8 @@ from prometheus_client import CollectorRegistry
 
 from mesh.galley.source.combined import Combined
 from mesh.galley.source.credentials import KINDS, CredentialSource
+from mesh.galley.source.namespaces import KINDS as NAMESPACE_KINDS
+from mesh.galley.source.namespaces import NamespaceSource
 from mesh.model.sources import ConfigSource, StatusSink
 from mesh.model.trust import PROGRAMMED
 from mesh.pilot.assembly import assembled, with_settings
@@ -52,7 +54,9 @@ async def on_platform(
     metrics = Metrics(further_metrics)
     credentials = CredentialSource(client, namespace)
     keys = JwksSource(config, metrics=JwksMetrics(metrics.registry))
-    every = Combined(config, {credentials: KINDS, keys: JWKS_KINDS}, ready=keys.ready)
+    said = NamespaceSource(client)
+    further: Any = {credentials: KINDS, keys: JWKS_KINDS, said: NAMESPACE_KINDS}
+    every = Combined(config, further, ready=keys.ready)
     if trust is not None and follow_trust:
         follow(trust, credentials, namespace)
     key = trust_key(namespace)
@@ -66,7 +70,7 @@ async def on_platform(
         return tuple(dict.fromkeys((mesh.trust_domain, *mesh.trust_domain_aliases, *domains)))
 
     registry = with_entries(KubernetesRegistry(client), every)
-    compiler, world = assembled(registry, every, settings, further_kinds=KINDS | JWKS_KINDS)
+    compiler, world = assembled(registry, every, settings, further_kinds=KINDS | JWKS_KINDS | NAMESPACE_KINDS)
     async with with_settings(
         world, compiler, settings, listen,
         identity=identity, trust=trust, domains=let_in, status=status, programmed=programmed,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from envoy.config.listener.v3 import listener_components_pb2
 
-from mesh.model import authorization
+from mesh.model import ObjectKey, authorization
 from mesh.pilot.compile.mixer import compiled, external
 from mesh.pilot.compile.mixer.checked import Checked
 from mesh.pilot.compile.mixer.decide import Step, decisions, questions
@@ -78,7 +78,8 @@ def tcp_filters(read: Reader, place: Place) -> tuple[listener_components_pb2.Fil
 
 def how_checked(read: Reader, place: Place) -> Checks:
     """What settings and annotations say."""
-    return checks(read.mesh, {}, place.facts)
+    namespace = read.object(ObjectKey("Namespace", "", place.namespace))
+    return checks(read.mesh, namespace.annotations if namespace else {}, place.facts)
 
 
 def decided(read: Reader, place: Place) -> tuple[Step, ...]:

@@ -8,6 +8,11 @@ from typing import Any
 
 from mesh.api.base import Count, HeaderName, Model, Port, PositiveDuration, host
 from mesh.api.checks import Fault, advise, check
+from mesh.api.logs import (
+    EnvoyFileAccessLogProvider,
+    EnvoyHttpGrpcV3LogProvider,
+    EnvoyTcpGrpcV3LogProvider,
+)
 from mesh.api.tracing import OpenTelemetryTracingProvider, ZipkinTracingProvider
 
 
@@ -57,7 +62,10 @@ class EnvoyExternalAuthorizationGrpcProvider(ExternalAuthorization):
     """A provider that is asked over gRPC (Envoy's ext_authz)."""
 
 
-USED = ("envoy_ext_authz_http", "envoy_ext_authz_grpc", "zipkin", "opentelemetry")
+USED = (
+    "envoy_ext_authz_http", "envoy_ext_authz_grpc", "zipkin", "opentelemetry", "prometheus",
+    "envoy_file_access_log", "envoy_http_als", "envoy_tcp_als",
+)  # fmt: skip
 """The kinds of providers that this mesh uses."""
 
 
@@ -75,9 +83,9 @@ class ExtensionProvider(Model):
     skywalking: dict[str, Any] | None = None
     opentelemetry: OpenTelemetryTracingProvider | None = None
     prometheus: dict[str, Any] | None = None
-    envoy_file_access_log: dict[str, Any] | None = None
-    envoy_http_als: dict[str, Any] | None = None
-    envoy_tcp_als: dict[str, Any] | None = None
+    envoy_file_access_log: EnvoyFileAccessLogProvider | None = None
+    envoy_http_als: EnvoyHttpGrpcV3LogProvider | None = None
+    envoy_tcp_als: EnvoyTcpGrpcV3LogProvider | None = None
     envoy_otel_als: dict[str, Any] | None = None
     sds: dict[str, Any] | None = None
 

@@ -12,7 +12,7 @@ import yaml
 from pydantic import ConfigDict
 from pydantic.alias_generators import to_camel
 
-from mesh.api.base import Duration, Model, PositiveDuration
+from mesh.api.base import Count, Duration, Model, PositiveDuration
 from mesh.api.checks import Fault, advice, check
 from mesh.api.errors import ConfigError, Problem
 from mesh.api.extensions import (
@@ -46,9 +46,8 @@ UNUSED = frozenset(
         "dnsRefreshRate", "h2UpgradePolicy", "inboundClusterStatName", "outboundClusterStatName",
         "inboundTrafficPolicy", "caCertificates", "ca", "certificates", "thriftConfig", "serviceSettings",
         "enablePrometheusMerge", "verifyCertificateAtClient", "discoverySelectors", "pathNormalization",
-        "meshMTLS", "tlsDefaults", "mixerReportServer",
-        "disableMixerHttpReports",
-        "enableClientSidePolicyCheck", "reportBatchMaxEntries", "reportBatchMaxTime", "authPolicy",
+        "meshMTLS", "tlsDefaults",
+        "enableClientSidePolicyCheck", "authPolicy",
         "rdsRefreshDelay", "sdsUdsPath", "sdsRefreshDelay",
         "sidecarToTelemetrySessionAffinity",
         "enableSdsTokenMount", "sdsUseK8sSaJwt",
@@ -107,16 +106,19 @@ class MeshConfig(Model):
     disable_policy_checks: bool = False
     policy_check_fail_open: bool = False
     policy_check_timeout: PositiveDuration = 1.0
+    mixer_report_server: str = "istio-telemetry.istio-system.svc.cluster.local:15004"
+    disable_mixer_http_reports: bool = False
+    report_batch_max_entries: Count = 100
+    report_batch_max_time: PositiveDuration = 1.0
 
     @check
-    def _check_server(self) -> Iterator[Fault]:
-        host, _, port = self.mixer_check_server.rpartition(":")
-        if self.mixer_check_server and not (host and port.isdecimal() and 0 < int(port) < 65536):
-            yield Fault(
-                "mixerCheckServer",
-                f"is {self.mixer_check_server!r}, not HOST:PORT",
-                "write the address of istio-policy, or leave it empty to ask nobody",
-            )
+    def _servers(self) -> Iterator[Fault]:
+        servers = {"mixerCheckServer": self.mixer_check_server, "mixerReportServer": self.mixer_report_server}
+        for field, address in servers.items():
+            host, _, port = address.rpartition(":")
+            if address and not (host and port.isdecimal() and 0 < int(port) < 65536):
+                words = "write the address of the service, or leave it empty to ask nobody"
+                yield Fault(field, f"is {address!r}, not HOST:PORT", words)
 
     @check
     def _providers(self) -> Iterator[Fault]:

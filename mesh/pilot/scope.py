@@ -10,8 +10,8 @@ from mesh.model import Instance, Labels, Locality, ObjectKey, Protocol, Proxy, P
 from mesh.model.labels import EMPTY
 from mesh.pilot import selection
 from mesh.pilot.mixer.facts import facts
+from mesh.pilot.observed import UNOBSERVED, Observed, sides
 from mesh.pilot.reader import Reader
-from mesh.pilot.tracing import UNTRACED, Traced, traced
 
 
 class Client(NamedTuple):
@@ -36,7 +36,8 @@ class Scope:
     """All that the resources of a proxy depend on beside the snapshot.
 
     `ports` of a gateway are pairs: number at its service, number at itself. `labels` are all of a gateway's,
-    of a sidecar those by which some policy may choose it. `facts` are what Mixer's rules ask of the workload.
+    of a sidecar those by which some policy may choose it. `facts` are what Mixer's rules ask of the workload;
+    the sides say how its calls are traced, and who is told of them.
     """
 
     kind: ProxyKind
@@ -46,13 +47,15 @@ class Scope:
     ports: tuple[tuple[int, int], ...] = ()
     labels: Labels = EMPTY
     facts: Labels = EMPTY
-    traced: Traced = UNTRACED
+    server_side: Observed = UNOBSERVED
+    client_side: Observed = UNOBSERVED
 
 
 def scope_of(read: Reader, proxy: Proxy) -> Scope:
     """The scope of a proxy."""
     client = Client(proxy.namespace, relevant(read, proxy.labels))
     here = read.instances_at(proxy.address)
+    server_side, client_side = sides(read, proxy)
     if proxy.kind is ProxyKind.ROUTER:
         ports = sorted({(each.service_port, each.port) for each in here})
         place = locality(read, proxy)
@@ -63,7 +66,7 @@ def scope_of(read: Reader, proxy: Proxy) -> Scope:
             ports=tuple(ports),
             labels=proxy.labels,
             facts=facts(read, proxy),
-            traced=traced(read, proxy),
+            client_side=client_side,
         )
     labels = selection.relevant(read, proxy.namespace, proxy.labels)
     return Scope(
@@ -73,7 +76,8 @@ def scope_of(read: Reader, proxy: Proxy) -> Scope:
         inbound=inbound(read, here),
         labels=labels,
         facts=facts(read, proxy),
-        traced=traced(read, proxy),
+        server_side=server_side,
+        client_side=client_side,
     )
 
 

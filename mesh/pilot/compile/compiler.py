@@ -77,7 +77,7 @@ def listeners(read: Reader, scope: Scope) -> Resources:
     if scope.kind is ProxyKind.ROUTER:
         return read.ask(gateway_listeners, scope)
     inbound = read.ask(virtual_inbound, server_scope(scope))
-    return {**read.ask(outbound_listeners, scope.client, scope.traced.client), inbound.name: inbound}
+    return {**read.ask(outbound_listeners, scope.client, scope.client_side), inbound.name: inbound}
 
 
 def routes(read: Reader, scope: Scope, names: frozenset[str]) -> Resources:

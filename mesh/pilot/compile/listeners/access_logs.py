@@ -1,16 +1,24 @@
-"""Access logs as the mesh's settings ask for them: to a file, as text or JSON.
+"""Access logs: to files as text or JSON, and to services; of what a condition in CEL is true of.
 
 Source of the default formats: Istio's documentation of Envoy's access logs.
 """
 
+import json
+
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.core.v3 import base_pb2, substitution_format_string_pb2
+from envoy.data.accesslog.v3 import accesslog_pb2 as accesslog_types
 from envoy.extensions.access_loggers.file.v3 import file_pb2
+from envoy.extensions.access_loggers.filters.cel.v3 import cel_pb2
 from google.protobuf.struct_pb2 import Struct
 
-from mesh.api.meshconfig import MeshConfig
 from mesh.model.authorization import HTTP_RBAC, SHADOW_POLICY
+from mesh.pilot.compile import reports
 from mesh.pilot.compile.messages import packed
+from mesh.pilot.reporting import File, Logs
+
+Filter = accesslog_pb2.AccessLogFilter
+CEL = "envoy.access_loggers.extension_filters.cel"
 
 
 def noted(prefix: str, key: str) -> str:
@@ -72,21 +80,63 @@ def text_format() -> str:
 TEXT = text_format()
 
 
-def access_logs(mesh: MeshConfig) -> list[accesslog_pb2.AccessLog]:
-    """The access logs of a chain of filters; none if the mesh has no file for them."""
-    if not mesh.access_log_file:
-        return []
-    log = file_pb2.FileAccessLog(path=mesh.access_log_file, log_format=log_format(mesh))
-    return [accesslog_pb2.AccessLog(name="envoy.access_loggers.file", typed_config=packed(log))]
+def http_logs(logs: Logs) -> list[accesslog_pb2.AccessLog]:
+    """The access logs of a filter that handles HTTP."""
+    every = [*((in_file(each), each.condition) for each in logs.files), *reports.http(logs.streams)]
+    return [where(log, condition) for log, condition in every]
 
 
-def log_format(mesh: MeshConfig) -> substitution_format_string_pb2.SubstitutionFormatString:
-    """One line of the log."""
-    if mesh.access_log_encoding == "JSON":
-        fields = Struct()
-        fields.update(FIELDS | TRACES)
-        return substitution_format_string_pb2.SubstitutionFormatString(json_format=fields)
-    text = mesh.access_log_format or TEXT
-    return substitution_format_string_pb2.SubstitutionFormatString(
-        text_format_source=base_pb2.DataSource(inline_string=text)
+def tcp_logs(logs: Logs) -> list[accesslog_pb2.AccessLog]:
+    """The access logs of a filter that handles connections. Files get a line at the end of each; who is
+    told of their beginning and course too is told by what kind of entry it is.
+    """
+    files = [where(in_file(each), each.condition, ended()) for each in logs.files]
+    streams = (
+        where(log, condition, *(() if each.interval else (ended(),)))
+        for each in logs.streams
+        for log, condition in reports.tcp((each,))
     )
+    return [*files, *streams]
+
+
+def in_file(file: File) -> accesslog_pb2.AccessLog:
+    """The log of one file."""
+    config = file_pb2.FileAccessLog(path=file.path, log_format=log_format(file))
+    return accesslog_pb2.AccessLog(name="envoy.access_loggers.file", typed_config=packed(config))
+
+
+def log_format(file: File) -> substitution_format_string_pb2.SubstitutionFormatString:
+    """One line of the log."""
+    result = substitution_format_string_pb2.SubstitutionFormatString(omit_empty_values=file.omit_empty)
+    if file.json:
+        fields = Struct()
+        fields.update(json.loads(file.fields) if file.fields else FIELDS | TRACES)
+        result.json_format.CopyFrom(fields)
+    else:
+        result.text_format_source.CopyFrom(base_pb2.DataSource(inline_string=file.text or TEXT))
+    return result
+
+
+# Conditions
+
+
+def where(log: accesslog_pb2.AccessLog, condition: str, *further: Filter) -> accesslog_pb2.AccessLog:
+    """The log, of what meets all conditions; `condition` is CEL, if it is not empty."""
+    filters = [*further, *([cel(condition)] if condition else [])]
+    if len(filters) == 1:
+        log.filter.CopyFrom(filters[0])
+    elif filters:
+        log.filter.and_filter.filters.extend(filters)
+    return log
+
+
+def cel(expression: str) -> accesslog_pb2.AccessLogFilter:
+    """What an expression in CEL is true of."""
+    config = packed(cel_pb2.ExpressionFilter(expression=expression))
+    return Filter(extension_filter=accesslog_pb2.ExtensionFilter(name=CEL, typed_config=config))
+
+
+def ended() -> accesslog_pb2.AccessLogFilter:
+    """The ends of connections."""
+    kinds = accesslog_pb2.LogTypeFilter(types=[accesslog_types.TcpConnectionEnd])
+    return Filter(log_type_filter=kinds)

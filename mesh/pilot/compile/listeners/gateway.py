@@ -164,9 +164,8 @@ def requests(read: Reader, scope: Scope, served: Served) -> listener_components_
     guards = guards_of(read, scope, place(scope, served))
     checks = mixer.http_filters(read, checked(scope, served, "http"))
     every = (*guards, *checks.filters)
-    tracing = scope.traced.client
     return http.gateway(
-        read.mesh, served.address, served.port, served.route_name, every, checks.replies, tracing
+        read.mesh, scope.client_side, served.address, served.port, served.route_name, every, checks.replies
     )
 
 
@@ -189,7 +188,7 @@ def place(scope: Scope, served: Served) -> authz.Place:
 
 def chain_of(read: Reader, scope: Scope, served: Served, way: tcp.Way) -> listener_components_pb2.FilterChain:
     """The chain for one way of connections that are not looked into."""
-    result = tcp.chain(read.mesh, way)
+    result = tcp.chain(scope.client_side.logs, way)
     checks = mixer.tcp_filters(read, checked(scope, served, "tcp"))
     guards = (*authz.tcp_filters(read, scope, place(scope, served)), *checks)
     if guards:

@@ -13,12 +13,12 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from mesh.api.meshconfig import MeshConfig
-from mesh.pilot.compile.listeners.access_logs import access_logs
+from mesh.pilot.compile.listeners.access_logs import http_logs
 from mesh.pilot.compile.messages import flag, from_pilot, packed
 from mesh.pilot.compile.routes.filters import CORS, FAULT
 from mesh.pilot.compile.routes.offers import NAME as OFFERS
 from mesh.pilot.compile.tracing import trace
-from mesh.pilot.tracing import Tracing
+from mesh.pilot.observed import Observed
 
 Manager = http_connection_manager_pb2.HttpConnectionManager
 Filter = listener_components_pb2.Filter
@@ -34,12 +34,12 @@ ROUTER = "envoy.filters.http.router"
 
 
 def manager(
-    mesh: MeshConfig, stat_prefix: str, guards: Guards = (), further: Guards = ()
+    observed: Observed, stat_prefix: str, guards: Guards = (), further: Guards = ()
 ) -> http_connection_manager_pb2.HttpConnectionManager:
     """What all of the mesh's HTTP filters have in common; routes are still to be set. `guards` go before the
     filters of routes, `further` behind them.
     """
-    return Manager(
+    result = Manager(
         stat_prefix=stat_prefix,
         http_filters=[
             *guards,
@@ -48,11 +48,13 @@ def manager(
             *further,
             http_filter(ROUTER, router_pb2.Router()),
         ],
-        access_log=access_logs(mesh),
+        access_log=http_logs(observed.logs),
         normalize_path=flag(True),
         stream_idle_timeout=Duration(),
         upgrade_configs=[Manager.UpgradeConfig(upgrade_type="websocket")],
     )
+    trace(result, observed.tracing)
+    return result
 
 
 def offers() -> http_connection_manager_pb2.HttpFilter:
@@ -65,28 +67,23 @@ def http_filter(name: str, config: Message) -> http_connection_manager_pb2.HttpF
     return http_connection_manager_pb2.HttpFilter(name=name, typed_config=packed(config))
 
 
-def outbound(
-    mesh: MeshConfig, address: str, port: int, route_name: str, tracing: Tracing | None = None
-) -> listener_components_pb2.Filter:
+def outbound(observed: Observed, address: str, port: int, route_name: str) -> listener_components_pb2.Filter:
     """For requests of the workload beside a sidecar."""
-    result = manager(mesh, f"outbound_{address}_{port}", further=(offers(),))
-    trace(result, tracing)
+    result = manager(observed, f"outbound_{address}_{port}", further=(offers(),))
     result.use_remote_address.value = False
     result.rds.CopyFrom(rds(route_name))
     return finished(result)
 
 
 def inbound(
-    mesh: MeshConfig,
+    observed: Observed,
     port: int,
     routes: route_pb2.RouteConfiguration,
     guards: Guards = (),
     replies: Replies = (),
-    tracing: Tracing | None = None,
 ) -> listener_components_pb2.Filter:
     """For requests to the workload beside a sidecar."""
-    result = manager(mesh, f"inbound_0.0.0.0_{port};", guards)
-    trace(result, tracing)
+    result = manager(observed, f"inbound_0.0.0.0_{port};", guards)
     result.use_remote_address.value = False
     result.server_name = "istio-envoy"
     result.forward_client_cert_details = Manager.APPEND_FORWARD
@@ -98,16 +95,15 @@ def inbound(
 
 def gateway(
     mesh: MeshConfig,
+    observed: Observed,
     address: str,
     port: int,
     route_name: str,
     guards: Guards = (),
     replies: Replies = (),
-    tracing: Tracing | None = None,
 ) -> listener_components_pb2.Filter:
     """For requests from outside: nothing that they say of where they come from is believed."""
-    result = manager(mesh, f"outbound_{address}_{port}", guards, (offers(),))
-    trace(result, tracing)
+    result = manager(observed, f"outbound_{address}_{port}", guards, (offers(),))
     result.use_remote_address.value = True
     result.server_name = "istio-envoy"
     result.forward_client_cert_details = certificate_details(mesh)

@@ -30,10 +30,10 @@ from mesh.pilot.compile.messages import flag, socket_address
 from mesh.pilot.compile.peers import Mode, Modes, modes
 from mesh.pilot.compile.routes.outbound import default_route
 from mesh.pilot.reader import Reader
+from mesh.pilot.reporting import Logs
 from mesh.pilot.scope import Client, Inbound, Scope, origins
 from mesh.pilot.selection import keys
 from mesh.pilot.tables import POLICY_KINDS
-from mesh.pilot.tracing import Traced
 from mesh.pilot.types import Resource
 
 Listener = listener_pb2.Listener
@@ -107,7 +107,7 @@ def server_scope(scope: Scope) -> Scope:
         inbound=scope.inbound,
         labels=scope.labels,
         facts=scope.facts,
-        traced=Traced(server=scope.traced.server),
+        server_side=scope.server_side,
     )
 
 
@@ -120,7 +120,10 @@ def virtual_inbound(read: Reader, scope: Scope) -> Resource:
         address=socket_address(names.WILDCARD_ADDRESS, names.INBOUND_PORT),
         traffic_direction=INBOUND,
         listener_filters=[original_destination(), *inspectors(ways)],
-        filter_chains=[loop(read), *(chain for way in ways for chain in chains(read, scope, way))],
+        filter_chains=[
+            loop(scope.server_side.logs),
+            *(chain for way in ways for chain in chains(read, scope, way)),
+        ],
     )
     patience(listener, read.mesh)
     services = origins(read, *(each.hostname for each in scope.inbound))
@@ -164,12 +167,12 @@ def needs_http(way: Way) -> bool:
     return any(each.offers == PLAIN_HTTP for each in way.takes())
 
 
-def loop(read: Reader) -> listener_components_pb2.FilterChain:
+def loop(logs: Logs) -> listener_components_pb2.FilterChain:
     """Connections to the listener's own port would come back for ever."""
     return FilterChain(
         name="virtualInbound-blackhole",
         filter_chain_match=port_match(names.INBOUND_PORT),
-        filters=[tcp.to(read.mesh, names.BLACK_HOLE)],
+        filters=[tcp.to(logs, names.BLACK_HOLE)],
     )
 
 
@@ -214,7 +217,7 @@ def tcp_handlers(
 ) -> list[listener_components_pb2.Filter]:
     """What handles connections that are not HTTP."""
     checks = mixer.tcp_filters(read, checked(scope, way, "tcp"))
-    return [*authz.tcp_filters(read, scope, place), *checks, tcp.to(read.mesh, way.cluster)]
+    return [*authz.tcp_filters(read, scope, place), *checks, tcp.to(scope.server_side.logs, way.cluster)]
 
 
 def http_handler(read: Reader, scope: Scope, way: Way, place: authz.Place) -> listener_components_pb2.Filter:
@@ -230,12 +233,11 @@ def http_handler(read: Reader, scope: Scope, way: Way, place: authz.Place) -> li
         name=way.cluster, virtual_hosts=[host], validate_clusters=flag(False)
     )
     return http.inbound(
-        read.mesh,
+        scope.server_side,
         way.port,
         routes,
         (*guards(read, scope, place), *checks.filters),
         checks.replies,
-        scope.traced.server,
     )
 
 

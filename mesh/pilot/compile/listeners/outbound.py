@@ -23,9 +23,10 @@ from mesh.pilot.compile.listeners.shared import (
 )
 from mesh.pilot.compile.messages import flag, socket_address
 from mesh.pilot.compile.routes.match import Place
+from mesh.pilot.observed import UNOBSERVED, Observed
 from mesh.pilot.reader import Reader
+from mesh.pilot.reporting import Logs
 from mesh.pilot.scope import Client, origins
-from mesh.pilot.tracing import Tracing
 from mesh.pilot.types import Resource
 from mesh.pilot.visibility import ports_seen, routing_rules
 
@@ -35,17 +36,17 @@ OUTBOUND = base_pb2.OUTBOUND
 
 
 def outbound_listeners(
-    read: Reader, client: Client, tracing: Tracing | None = None
+    read: Reader, client: Client, observed: Observed = UNOBSERVED
 ) -> Mapping[str, Resource]:
     """All listeners for what workloads of a client send."""
-    found = {names.VIRTUAL_OUTBOUND: read.ask(virtual_outbound)}
+    found = {names.VIRTUAL_OUTBOUND: read.ask(virtual_outbound, observed.logs)}
     for port, hostnames in read.ask(ports_seen, client.namespace).items():
-        found.update(read.ask(port_listeners, client, port, hostnames, tracing))
+        found.update(read.ask(port_listeners, client, port, hostnames, observed))
     return found
 
 
 def port_listeners(
-    read: Reader, client: Client, port: int, hostnames: tuple[str, ...], tracing: Tracing | None
+    read: Reader, client: Client, port: int, hostnames: tuple[str, ...], observed: Observed
 ) -> Mapping[str, Resource]:
     """The listeners of one port number. On the address that all share, HTTP goes before TCP, and the proxy's
     own ports are left out: Envoy refuses two listeners of one address.
@@ -55,13 +56,13 @@ def port_listeners(
     shared = [hostname for hostname in hostnames if is_shared(read, hostname, port)]
     if shared:
         sniff = any(protocol_of(read, hostname, port) is Protocol.AUTO for hostname in shared)
-        each = read.ask(http_listener, port, sniff, tracing)
+        each = read.ask(http_listener, port, sniff, observed)
         found[each.name] = each
     for hostname in hostnames:
         for address in read.ask(own_addresses, hostname, port):
             by_address.setdefault(address, []).append(hostname)
     for address, some in by_address.items():
-        each = read.ask(own_listener, client, address, port, tuple(some), tracing)
+        each = read.ask(own_listener, client, address, port, tuple(some), observed)
         found.setdefault(each.name, each)
     if port in names.OWN_PORTS:
         found.pop(names.listener(names.WILDCARD_ADDRESS, port), None)
@@ -84,14 +85,14 @@ def is_shared(read: Reader, hostname: str, port: int) -> bool:
     return protocol.is_http or (protocol is Protocol.AUTO and not service.addresses)
 
 
-def virtual_outbound(read: Reader) -> Resource:
+def virtual_outbound(read: Reader, logs: Logs) -> Resource:
     """The listener with the socket: what has no listener of its own passes through, or is refused."""
     loop = FilterChain(
         name="virtualOutbound-blackhole",
         filter_chain_match=port_match(names.OUTBOUND_PORT),
-        filters=[tcp.to(read.mesh, names.BLACK_HOLE)],
+        filters=[tcp.to(logs, names.BLACK_HOLE)],
     )
-    rest = FilterChain(name="virtualOutbound-catchall-tcp", filters=[tcp.to(read.mesh, fallback(read))])
+    rest = FilterChain(name="virtualOutbound-catchall-tcp", filters=[tcp.to(logs, fallback(read))])
     listener = Listener(
         name=names.VIRTUAL_OUTBOUND,
         address=socket_address(names.WILDCARD_ADDRESS, names.OUTBOUND_PORT),
@@ -115,13 +116,13 @@ def port_match(port: int) -> listener_components_pb2.FilterChainMatch:
     return result
 
 
-def http_listener(read: Reader, port: int, sniff: bool, tracing: Tracing | None) -> Resource:
+def http_listener(read: Reader, port: int, sniff: bool, observed: Observed) -> Resource:
     """The common HTTP listener of a port; if something of unknown protocol is there too, it looks first."""
-    handler = http.outbound(read.mesh, names.WILDCARD_ADDRESS, port, str(port), tracing)
+    handler = http.outbound(observed, names.WILDCARD_ADDRESS, port, str(port))
     chain = FilterChain(filters=[handler])
     listener = empty(names.WILDCARD_ADDRESS, port)
     if sniff:
-        rest = FilterChain(filters=[tcp.to(read.mesh, fallback(read))])
+        rest = FilterChain(filters=[tcp.to(observed.logs, fallback(read))])
         sniffing(read, listener, chain, [rest])
     else:
         listener.filter_chains.append(chain)
@@ -174,18 +175,18 @@ def own_listener(
     address: str,
     port: int,
     hostnames: tuple[str, ...],
-    tracing: Tracing | None,
+    observed: Observed,
 ) -> Resource:
     """The listener of an address that one or more services have for themselves."""
     service = read.service(hostnames[0])
     found = service.port(port) if service else None
     if service and found and found.protocol is Protocol.AUTO:
-        return sniffed(read, client, service, found, address, tracing)
+        return sniffed(read, client, service, found, address, observed)
     ways = list(claimed(ways_at(read, client, address, port, hostnames)))
     if not any(each.everything for each in ways):
         ways.append(tcp.Way(((fallback(read), 1),)))
     services = [each for hostname in hostnames if (each := read.service(hostname)) is not None]
-    return tcp_listener(read, services, address, port, ways)
+    return tcp_listener(read, observed.logs, services, address, port, ways)
 
 
 def ways_at(
@@ -238,12 +239,12 @@ def tcp_ways_of(read: Reader, client: Client, hostname: str, port: int) -> tuple
 
 
 def tcp_listener(
-    read: Reader, services: list[Service], address: str, port: int, ways: Iterable[tcp.Way]
+    read: Reader, logs: Logs, services: list[Service], address: str, port: int, ways: Iterable[tcp.Way]
 ) -> Resource:
     """The listener of an address that TCP services have."""
     ways = tuple(ways)
     listener = empty(address, port)
-    listener.filter_chains.extend(secured(read, tcp.chain(read.mesh, way)) for way in ways)
+    listener.filter_chains.extend(secured(read, tcp.chain(logs, way)) for way in ways)
     if any(way.server_names for way in ways):
         listener.listener_filters.append(tls_inspector())
         patience(listener, read.mesh)
@@ -261,14 +262,14 @@ def secured(read: Reader, chain: listener_components_pb2.FilterChain) -> listene
 
 
 def sniffed(
-    read: Reader, client: Client, service: Service, port: Port, address: str, tracing: Tracing | None
+    read: Reader, client: Client, service: Service, port: Port, address: str, observed: Observed
 ) -> Resource:
     """The listener of a service of unknown protocol: HTTP if it looks like it, else TCP."""
     listener = empty(address, port.number)
     route_name = names.sniffed_route(service.hostname, port.number)
-    chain = FilterChain(filters=[http.outbound(read.mesh, address, port.number, route_name, tracing)])
+    chain = FilterChain(filters=[http.outbound(observed, address, port.number, route_name)])
     ways = read.ask(tcp_ways_of, client, service.hostname, port.number)
-    sniffing(read, listener, chain, [tcp.chain(read.mesh, way) for way in ways])
+    sniffing(read, listener, chain, [tcp.chain(observed.logs, way) for way in ways])
     listener.metadata.CopyFrom(metadata.of_service(service))
     return finished(listener, origins=origins(read, service.hostname), routes=(route_name,))
 

@@ -7,15 +7,16 @@ from envoy.config.core.v3 import address_pb2
 from envoy.config.listener.v3 import listener_components_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 
-from mesh.api.meshconfig import MeshConfig
 from mesh.api.networking.destinations import RouteDestination
 from mesh.api.networking.matches import L4MatchAttributes
 from mesh.model import ConfigObject, ObjectKey
-from mesh.pilot.compile.listeners.access_logs import access_logs
+from mesh.pilot.compile import reports
+from mesh.pilot.compile.listeners.access_logs import tcp_logs
 from mesh.pilot.compile.messages import packed
 from mesh.pilot.compile.routes.match import Place, concerns
 from mesh.pilot.compile.routes.rules import cluster_of
 from mesh.pilot.reader import Reader
+from mesh.pilot.reporting import Logs
 
 Filter = listener_components_pb2.Filter
 FilterChain = listener_components_pb2.FilterChain
@@ -42,9 +43,11 @@ class Way:
         return not (self.subnets or self.server_names)
 
 
-def proxy(mesh: MeshConfig, stat_prefix: str, clusters: Weighted) -> listener_components_pb2.Filter:
+def proxy(logs: Logs, stat_prefix: str, clusters: Weighted) -> listener_components_pb2.Filter:
     """Pass bytes on, to one cluster or to several by their shares."""
-    config = TcpProxy(stat_prefix=stat_prefix, access_log=access_logs(mesh))
+    config = TcpProxy(
+        stat_prefix=stat_prefix, access_log=tcp_logs(logs), access_log_options=reports.options(logs)
+    )
     if len(clusters) == 1:
         config.cluster = clusters[0][0]
     else:
@@ -53,14 +56,14 @@ def proxy(mesh: MeshConfig, stat_prefix: str, clusters: Weighted) -> listener_co
     return Filter(name=NAME, typed_config=packed(config))
 
 
-def to(mesh: MeshConfig, cluster: str) -> listener_components_pb2.Filter:
+def to(logs: Logs, cluster: str) -> listener_components_pb2.Filter:
     """Pass bytes on to one cluster."""
-    return proxy(mesh, cluster, ((cluster, 1),))
+    return proxy(logs, cluster, ((cluster, 1),))
 
 
-def chain(mesh: MeshConfig, way: Way, name: str = "") -> listener_components_pb2.FilterChain:
+def chain(logs: Logs, way: Way, name: str = "") -> listener_components_pb2.FilterChain:
     """The chain of filters for one way."""
-    result = FilterChain(name=name, filters=[proxy(mesh, way.clusters[0][0], way.clusters)])
+    result = FilterChain(name=name, filters=[proxy(logs, way.clusters[0][0], way.clusters)])
     for subnet in way.subnets:
         result.filter_chain_match.prefix_ranges.append(cidr(subnet))
     if way.server_names:

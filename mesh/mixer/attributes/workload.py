@@ -5,17 +5,13 @@ Source: Istio 1.6, attribute vocabulary (`source.*`, `destination.*`, `destinati
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from mesh.model.service import Instance, Service, Workload
 from mesh.model.sources import Changes, Registry
-from mesh.rules.workloads import (
-    Attributes,
-    packed,
-    service_attributes,
-    uid,
-    workload_attributes,
-)
+from mesh.rules import workloads as made
+from mesh.rules.workloads import Attributes, service_attributes, uid, workload_attributes
 
 __all__ = [
     "Attributes",
@@ -113,6 +109,13 @@ class Workloads:
             self._hosts.setdefault(place, {})[key] = None
 
 
+@lru_cache(maxsize=4096)
+def packed(address: str) -> bytes | None:
+    """An address as bytes, as `mesh.rules.workloads` has it; callers' addresses come again and again."""
+    return made.packed(address)
+
+
+@lru_cache(maxsize=4096)
 def peer(side: str, uri: str) -> Attributes:
     """What a peer's certificate proves: its principal (without `spiffe://`) and its namespace."""
     if not uri.startswith(SPIFFE):

@@ -12,7 +12,7 @@ from mesh.mixer.live import BoundRule, Failure, Live, Step
 from mesh.mixer.policy.cache import CheckCache, shortest
 from mesh.mixer.policy.metrics import PolicyMetrics
 from mesh.mixer.policy.quotas import Quotas
-from mesh.mixer.policy.verdict import ALLOWED, HeaderOperation, Verdict, refused
+from mesh.mixer.policy.verdict import ALLOWED, APPEND, REMOVE, REPLACE, HeaderOperation, Verdict, refused
 from mesh.rules.adapter import CheckResult, Code
 from mesh.rules.expressions import Absent, EvaluationError
 from mesh.rules.resolve import HeaderConfig
@@ -113,8 +113,20 @@ class Checks:
                 self.bag.outputs[f"{step.action}.output.{key}"] = value
 
     def _headers(self, rule: BoundRule) -> None:
-        self._request += operations(rule, rule.request_headers, self.bag)
+        for each in operations(rule, rule.request_headers, self.bag):
+            self._request.append(self._settled(each))
         self._response += operations(rule, rule.response_headers, self.bag)
+
+    def _settled(self, operation: HeaderOperation) -> HeaderOperation:
+        """Envoy appends only to a header that is there; what would be the first of its name is set."""
+        if operation.operation != APPEND or self._will_have(operation.name):
+            return operation
+        return HeaderOperation(operation.name, REPLACE, operation.value)
+
+    def _will_have(self, name: str) -> bool:
+        """Whether a request has a header, by itself or by an operation before."""
+        before = any(each.name == name and each.operation != REMOVE for each in self._request)
+        return before or self.bag.entry("request.headers", name.lower()) is not None
 
 
 async def checked(step: Step, bag: Recording) -> CheckResult:
@@ -141,10 +153,10 @@ def operations(rule: BoundRule, headers: tuple[HeaderConfig, ...], bag: Recordin
 
 def _operations(header: HeaderConfig, bag: Recording) -> Iterator[HeaderOperation]:
     """Several values of one header: the first as the operation says, the others appended."""
-    if header.operation == "REMOVE":
-        yield HeaderOperation(header.name, "REMOVE")
+    if header.operation == REMOVE:
+        yield HeaderOperation(header.name, REMOVE)
         return
     operation = header.operation
     for value in header.values:
         yield HeaderOperation(header.name, operation, str(value.evaluate(bag)))
-        operation = "APPEND"
+        operation = APPEND

@@ -47,3 +47,7 @@ async def policy(options: argparse.Namespace) -> None:
     )  # fmt: skip
     async with mixer_world(options) as world, serving(world, settings) as running:
         await running.finished()
+
+
+if __name__ == "__main__":
+    main()

@@ -57,7 +57,7 @@ class Verdict:
         answer = external_auth_pb2.CheckResponse()
         answer.ok_response.SetInParent()
         ok = answer.ok_response
-        ok.headers.extend(_options(self.request_headers))
+        ok.headers.extend(_request_options(self.request_headers))
         ok.headers_to_remove.extend(each.name for each in self.request_headers if each.operation == REMOVE)
         ok.response_headers_to_add.extend(_options(self.response_headers))
         return answer
@@ -90,6 +90,15 @@ def exhausted(result: QuotaResult, handler: str, quota: str) -> Verdict:
     text = answers.quota_body(result, handler, quota)
     headers = {"retry-after": answers.retry_after(result.retry_after)}
     return Verdict(code, text, answers.http_status(code), text, headers)
+
+
+def _request_options(operations: Iterable[HeaderOperation]) -> Iterable[base_pb2.HeaderValueOption]:
+    """Of a request that goes on Envoy reads the older field; and it appends only to what is there."""
+    for each in operations:
+        if each.operation != REMOVE:
+            made = base_pb2.HeaderValueOption(header=base_pb2.HeaderValue(key=each.name, value=each.value))
+            made.append.value = each.operation == APPEND
+            yield made
 
 
 def _options(operations: Iterable[HeaderOperation]) -> Iterable[base_pb2.HeaderValueOption]:

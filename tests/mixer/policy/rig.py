@@ -18,6 +18,8 @@ from mesh.mixer.live import Live
 from mesh.mixer.policy.gate import Limits
 from mesh.mixer.policy.serving import Policy, Settings, serving
 from mesh.mixer.world import World
+from mesh.pki.holder import Holder
+from mesh.pki.trust import Trust
 from mesh.registry.static import StaticRegistry
 from mesh.rules.adapter import Adapter
 from mesh.tasks import background
@@ -190,12 +192,14 @@ async def running(
     deadline: float = 5.0,
     cached: int = 1000,
     services: list[dict[str, Any]] | None = None,
+    identity: Holder | None = None,
+    trust: Trust | None = None,
 ) -> AsyncIterator[Rig]:
-    """Run istio-policy with these rules."""
+    """Run istio-policy with these rules; over mutual TLS if it has an identity, and then without a client."""
     known, rules = folder / "services.yaml", folder / "rules.yaml"
     known.write_text(yaml.safe_dump(SERVICES if services is None else {"services": services}))
     write(rules, *objects)
-    world = World(StaticRegistry(known), FileSource([rules]))
+    world = World(StaticRegistry(known), FileSource([rules]), identity, trust)
     settings = Settings(
         "127.0.0.1", 0, 0, folder=folder, deadline=deadline, cached=cached, limits=limits or Limits()
     )

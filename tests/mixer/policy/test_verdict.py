@@ -59,10 +59,7 @@ def test_header_operations() -> None:
         )
     ).ok_response
     assert headers(list(answer.headers)) == {"x-user": "ann", "x-role": "admin"}
-    assert [each.append_action for each in answer.headers] == [
-        base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
-        base_pb2.HeaderValueOption.APPEND_IF_EXISTS_OR_ADD,
-    ]
+    assert [each.append.value for each in answer.headers] == [False, True]
     assert list(answer.headers_to_remove) == ["x-secret"]
     assert headers(list(answer.response_headers_to_add)) == {"x-seen": "yes"}
 

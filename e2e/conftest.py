@@ -103,6 +103,16 @@ def mixer(weather: Weather) -> Iterator[Mixer]:
     found.close()
 
 
+@pytest.fixture(scope="module")
+def fresh_connections(weather: Weather) -> Iterator[None]:
+    """Sidecars make a connection for each request: changed rules hold for new connections at once."""
+    with weather.mesh.undoing():
+        for app in ("forecast", "advertisement", "recommendation", "frontend"):
+            weather.mesh.apply(one_request_each(app), wait=False)
+        weather.mesh.settle()
+        yield
+
+
 @pytest.fixture(scope="session")
 def backends(weather: Weather) -> Iterator[None]:
     """Redis, a logbook for fluentd, and Prometheus, in namespace `backends`, which has no sidecars."""

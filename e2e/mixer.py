@@ -48,11 +48,11 @@ def rule(name: str, match: str, *actions: tuple[str, str], namespace: str = "wea
     return mixer_object("rule", name, namespace, **({"match": match} if match else {}), actions=to, **more)
 
 
-def denial(name: str, match: str, namespace: str = "weather", **status: Any) -> list[Obj]:
+def denial(name: str, match: str, namespace: str = "weather", status: Obj | None = None) -> list[Obj]:
     """All that refuses requests: a denier, its instance and the rule with this match."""
-    answer = {"status": {"code": 7, "message": f"{name} says no", **status}}
+    answer = status or {"code": 7, "message": f"{name} says no"}
     return [
-        handler(name, "denier", namespace, **answer),
+        handler(name, "denier", namespace, status=answer),
         instance(name, "checknothing", namespace),
         rule(name, match, (name, name), namespace=namespace),
     ]
@@ -96,11 +96,12 @@ class Mixer:
         """Wait until every Pod of the programs has these versions of the objects."""
         wanted = {reference(item): version(item) for item in items if is_mixers(item)}
 
-        def there() -> None:
+        def there() -> bool:
             for program in programs or PROGRAMS:
                 for pod in self.pods(program):
                     seen = self.debug(pod)["versions"]
                     assert {name: seen.get(name) for name in wanted} == wanted, pod
+            return True
 
         if wanted:
             eventually(there, 20, retry_on=(CannotForward,))
@@ -211,11 +212,9 @@ def grown(read: Any, wanted: Mapping[str, float], *, deadline: float = 20) -> It
     before = read()
     yield
 
-    def difference() -> dict[str, float]:
-        return {name: value - before.get(name, 0) for name, value in read().items() if name in wanted}
-
-    def as_wanted() -> None:
-        found = {name: difference().get(name, 0) for name in wanted}
-        assert found == dict(wanted)
+    def as_wanted() -> bool:
+        now = read()
+        assert {name: now.get(name, 0) - before.get(name, 0) for name in wanted} == dict(wanted)
+        return True
 
     eventually(as_wanted, deadline)

@@ -8,7 +8,7 @@ from pytest_mesh import ApiRefused, all_ok, eventually, status
 from pytest_mesh.demo import Weather
 from pytest_mesh.kube import Obj
 
-pytestmark = [pytest.mark.behaviour("P1"), pytest.mark.usefixtures("steady")]
+pytestmark = [pytest.mark.behaviour("P1"), pytest.mark.usefixtures("fresh_connections", "steady")]
 FORECAST = 'destination.labels["app"] == "forecast"'
 
 
@@ -77,15 +77,20 @@ def test_a_handler_that_cannot_start_leaves_the_last_good_one(weather: Weather, 
     weather.client.get(weather.forecast, count=5).check(status(403))
 
 
+def bad_match(text: str) -> Obj:
+    """A rule whose match is at fault."""
+    return rule("bad", text, ("a", "b"))
+
+
 BAD: dict[str, tuple[Obj, tuple[str, ...]]] = {
     "unknown attribute": (
-        rule("bad", 'request.heders["x"] == "y"'),
+        bad_match('request.heders["x"] == "y"'),
         ("request.heders", "match"),
     ),
-    "wrong type": (rule("bad", 'response.code == "200"'), ("INT64", "STRING", "match")),
-    "a match that is no yes or no": (rule("bad", "request.path"), ("BOOL", "match")),
-    "syntax": (rule("bad", 'request.path == "a" &&'), ("match",)),
-    "a function that is not there": (rule("bad", 'matsch(request.path, "a")'), ("matsch",)),
+    "wrong type": (bad_match('response.code == "200"'), ("INT64", "STRING", "match")),
+    "a match that is no yes or no": (bad_match("request.path"), ("BOOL", "match")),
+    "syntax": (bad_match('request.path == "a" &&'), ("match",)),
+    "a function that is not there": (bad_match('matsch(request.path, "a")'), ("matsch",)),
     "unknown handler": (rule("bad", "", ("nobody", "nothing")), ("nobody",)),
     "unknown adapter": (handler("bad", "denyer"), ("denyer", "denier")),
     "unknown template": (instance("bad", "checknothin"), ("checknothin",)),
@@ -94,7 +99,10 @@ BAD: dict[str, tuple[Obj, tuple[str, ...]]] = {
         ("maxAmount",),
     ),
     "unknown parameter": (handler("bad", "denier", stats={"code": 7}), ("stats",)),
-    "a field of the wrong type": (instance("bad", "listentry", value="response.code"), ("value", "STRING")),
+    "a field of the wrong type": (
+        instance("bad", "authorization", subject={"user": "response.code"}),
+        ("subject.user", "STRING"),
+    ),
     "older form": (mixer_object("listentry", "bad", value="nowhere.at.all"), ("nowhere.at.all",)),
 }
 
@@ -111,7 +119,7 @@ def test_bad_rules_are_refused_with_place_and_remedy(weather: Weather, what: str
 
 def test_the_position_of_a_mistake_is_told(weather: Weather) -> None:
     with pytest.raises(ApiRefused, match=r"(?i)(position|column|character) \d+"):
-        weather.mesh.apply(rule("bad", 'source.namespace == "a" && nobody.knows == "b"'), wait=False)
+        weather.mesh.apply(bad_match('source.namespace == "a" && nobody.knows == "b"'), wait=False)
 
 
 def test_the_plan_says_which_way_a_rule_goes(weather: Weather, mixer: Mixer, meshctl: Command) -> None:

@@ -10,7 +10,7 @@ from pytest_mesh import all_ok, body_has, eventually, status
 from pytest_mesh.demo import Weather
 from pytest_mesh.kube import Obj
 
-pytestmark = [pytest.mark.behaviour("P2"), pytest.mark.usefixtures("steady")]
+pytestmark = [pytest.mark.behaviour("P2"), pytest.mark.usefixtures("fresh_connections", "steady")]
 TO_FORECAST = 'destination.labels["app"] == "forecast"'
 ADS = "http://advertisement:3003/ads"
 

@@ -9,7 +9,7 @@ from pytest_mesh import Responses, all_ok, eventually, status
 from pytest_mesh.demo import Weather
 from pytest_mesh.kube import Obj
 
-pytestmark = [pytest.mark.behaviour("P3", "W8"), pytest.mark.usefixtures("steady")]
+pytestmark = [pytest.mark.behaviour("P3", "W8"), pytest.mark.usefixtures("fresh_connections", "steady")]
 LIMIT = 10
 DIMENSIONS = {"user": 'request.headers["end-user"] | "nobody"'}
 

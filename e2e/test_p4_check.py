@@ -9,7 +9,7 @@ from pytest_mesh.demo import Weather
 from pytest_mesh.kube import Obj
 from pytest_mesh.pods import Pod
 
-pytestmark = [pytest.mark.behaviour("P4"), pytest.mark.usefixtures("steady")]
+pytestmark = [pytest.mark.behaviour("P4"), pytest.mark.usefixtures("fresh_connections", "steady")]
 TO_FORECAST = 'destination.labels["app"] == "forecast"'
 TO_ECHO = 'destination.labels["app"] == "echo"'
 ECHO = "http://echo.weather/"
@@ -63,18 +63,6 @@ def test_answers_are_kept_as_long_as_the_adapter_allows(weather: Weather, mixer:
     before = mixer.counted(POLICY, "mixer_check_cache_hits_total")
     weather.client.get(weather.forecast, count=20).check(all_ok())
     assert mixer.counted(POLICY, "mixer_check_cache_hits_total") >= before + 20
-
-
-def test_a_workload_may_be_left_out(weather: Weather, mixer: Mixer, echo: Pod) -> None:
-    mixer.apply(denial("all", TO_ECHO))
-    weather.client.get(ECHO).check(status(403))
-    item: Obj = {
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "weather", "name": "echo"},
-    }  # fmt: skip
-    template: Obj = {"metadata": {"annotations": {"policy.istio.io/check": "disable"}}}
-    mesh = weather.mesh
-    mesh.wait_for([mesh.journal.patch(item, {"spec": {"template": template}})])
-    weather.client.get_until(ECHO, all_ok())
 
 
 def test_connections_are_checked_too(weather: Weather, mixer: Mixer, echo: Pod) -> None:

@@ -11,11 +11,15 @@ import pytest
 from e2e.mixer import POLICY, TELEMETRY, Mixer, denial
 from e2e.processes import frozen, slowed
 from e2e.security import mesh_settings
-from pytest_mesh import Responses, all_ok, eventually
+from pytest_mesh import Responses, all_ok, eventually, status
 from pytest_mesh.demo import Weather
+from pytest_mesh.kube import Obj
+from pytest_mesh.pods import Pod
 
-pytestmark = [pytest.mark.behaviour("P4", "O4")]
+pytestmark = [pytest.mark.behaviour("P4", "O4"), pytest.mark.usefixtures("fresh_connections")]
 RATE = 40
+ECHO = "http://echo.weather/"
+TO_ECHO = 'destination.labels["app"] == "echo"'
 ASKED = 'destination.labels["app"] == "forecast" && source.labels["version"] == "v9"'
 TIMEOUT_MS = 1000
 
@@ -133,3 +137,15 @@ def test_telemetry_in_trouble_for_long(weather: Weather, mixer: Mixer, how: str)
     figures(f"istio-telemetry {how}, 20 s", responses)
     responses.check(all_ok())
     assert responses.percentile(99) < 500
+
+
+def test_a_workload_may_be_left_out(weather: Weather, mixer: Mixer, echo: Pod) -> None:
+    mixer.apply(denial("all", TO_ECHO))
+    weather.client.get(ECHO).check(status(403))
+    item: Obj = {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "weather", "name": "echo"},
+    }  # fmt: skip
+    template: Obj = {"metadata": {"annotations": {"policy.istio.io/check": "disable"}}}
+    mesh = weather.mesh
+    mesh.wait_for([mesh.journal.patch(item, {"spec": {"template": template}})])
+    weather.client.get_until(ECHO, all_ok())

@@ -11,7 +11,7 @@ from e2e.test_p3_quota import quota
 from pytest_mesh import Responses, eventually
 from pytest_mesh.demo import Weather
 
-pytestmark = [pytest.mark.behaviour("W7", "O1", "O2"), pytest.mark.usefixtures("steady")]
+pytestmark = [pytest.mark.behaviour("W7", "O1", "O2"), pytest.mark.usefixtures("fresh_connections", "steady")]
 USER = "ann"
 
 
@@ -50,11 +50,12 @@ def agree(weather: Weather, mixer: Mixer, prometheus: Prometheus, count: int) ->
     assert own["429"] == count - count * 7 // 10
     wanted = {f"{side} {code}": n for side in ("source", "destination") for code, n in own.items()}
 
-    def agreed() -> None:
+    def agreed() -> bool:
         now = counted()
         assert {name: now.get(name, 0) - before.get(name, 0) for name in wanted} == wanted
         assert logged() - earlier == own
         assert billed() - ledger == count
+        return True
 
     eventually(agreed, 60)
     prometheus.scraped_again()

@@ -6,7 +6,7 @@ from e2e.mixer import Mixer, Prometheus, grown
 from pytest_mesh import all_ok
 from pytest_mesh.demo import Weather
 
-pytestmark = [pytest.mark.behaviour("W8"), pytest.mark.usefixtures("steady")]
+pytestmark = [pytest.mark.behaviour("W8"), pytest.mark.usefixtures("fresh_connections", "steady")]
 LIMIT = 10
 
 

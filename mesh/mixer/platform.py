@@ -55,6 +55,7 @@ def add_options(parser: argparse.ArgumentParser, account: str) -> None:
     add("--config-address", metavar="HOST:PORT", help="get configuration from this Galley")
     add("--ca-address", metavar="HOST:PORT", help="get certificates from this Citadel")
     add("--ca-mutual-port", type=int, default=MUTUAL_PORT, metavar="PORT", help="where it renews them")
+    add("--ca-name", default="", metavar="NAME", help="in Citadel's certificate, if it is not HOST")
     add("--trust-domain", default="cluster.local", metavar="NAME", help="of the mesh")
     add("--namespace", default="istio-system", metavar="NAME", help="the mesh's own; its rules are for all")
     add("--account", default=account, metavar="NAME", help="its service account")
@@ -108,7 +109,9 @@ async def _from_files(options: argparse.Namespace) -> World:
 async def _from_platform(stack: AsyncExitStack, options: argparse.Namespace) -> World:
     client = await stack.enter_async_context(connect(options.kubeconfig))
     own = Identity(options.trust_domain, options.namespace, options.account)
-    enrolment = Enrolment(options.ca_address, options.ca_mutual_port, options.root_cert, options.token)
+    enrolment = Enrolment(
+        options.ca_address, options.ca_mutual_port, options.root_cert, options.token, options.ca_name
+    )
     identity, trust = await stack.enter_async_context(enrolled(own, enrolment))
     await stack.enter_async_context(followed(client, trust, options.namespace))
     await identity.first()
@@ -119,4 +122,4 @@ async def _from_platform(stack: AsyncExitStack, options: argparse.Namespace) -> 
 def _config(client: object, options: argparse.Namespace, identity: Holder, trust: Trust) -> ConfigSource:
     if options.config_address:
         return ConfigClient(options.config_address, identity, trust, kinds=kinds())
-    return KubernetesSource(client)
+    return KubernetesSource(client, kinds=kinds())

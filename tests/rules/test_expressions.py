@@ -167,7 +167,9 @@ def test_a_fault_has_a_position_and_a_remedy(text: str, words: str, position: in
 
 
 def test_the_type_that_is_expected_is_demanded() -> None:
-    with pytest.raises(ExpressionError, match="request.size is INT64 where BOOL is expected, at character 1"):
+    with pytest.raises(
+        ExpressionError, match=r"request\.size is INT64 where BOOL is expected, at character 1"
+    ):
         compile_expression("request.size", expected=V.BOOL)
 
 

@@ -67,38 +67,12 @@ class Walker:
         if name == "||":
             return bool(self.evaluate(inner[0])) or bool(self.evaluate(inner[1]))
         if name in GIVES:
-            return self.function(name, [self.evaluate(each) for each in inner])
+            return DOES[name](*[self.evaluate(each) for each in inner])
         kind = self.common(*inner)
         left, right = self.evaluate(inner[0], kind), self.evaluate(inner[1], kind)
         if name == "+":
             return left + right if kind != "INT64" else overflowed(left + right)
         return compared(name, left, right)
-
-    def function(self, name: str, given: list[Any]) -> Any:
-        match name, given:
-            case "match", [text, pattern] if pattern.endswith("*"):
-                return text[: len(pattern) - 1] == pattern[:-1]
-            case "match", [text, pattern] if pattern.startswith("*"):
-                return not pattern[1:] or text[-len(pattern) + 1 :] == pattern[1:]
-            case "match", [text, pattern]:
-                return text == pattern
-            case "matches", [pattern, text]:
-                return bool(re.search(pattern, text))
-            case "startsWith", [text, start]:
-                return text[: len(start)] == start
-            case "endsWith", [text, end]:
-                return not end or text[-len(end) :] == end
-            case "ip", [text]:
-                return address(text)
-            case "timestamp", [text]:
-                return datetime.fromisoformat(text)
-            case "toLower", [text]:
-                return "".join(each.lower() for each in text)
-            case "reverse", [text]:
-                return "".join(reversed(text))
-            case "size", [text]:
-                return len(text.encode())
-        return {}
 
     def kind(self, node: Node) -> str:
         if isinstance(node, Constant):
@@ -121,7 +95,19 @@ def compared(name: str, left: Any, right: Any) -> bool:
     if name in ("==", "!="):
         return bool(left == right) is (name == "==")
     less = left < right
-    return {"<": less, ">": right < left, "<=": less or left == right, ">=": not less}[name]
+    return bool({"<": less, ">": right < left, "<=": less or left == right, ">=": not less}[name])
+
+
+def matched(text: str, pattern: str) -> bool:
+    if pattern.endswith("*"):
+        return text[: len(pattern) - 1] == pattern[:-1]
+    if pattern.startswith("*"):
+        return ends(text, pattern[1:])
+    return text == pattern
+
+
+def ends(text: str, end: str) -> bool:
+    return not end or text[-len(end) :] == end
 
 
 def micros(text: Any) -> timedelta:
@@ -144,3 +130,17 @@ def address(text: str) -> bytes:
         raise EvaluationError from None
     mapped = getattr(found, "ipv4_mapped", None)
     return (mapped or found).packed
+
+
+DOES: Mapping[str, Any] = {
+    "match": matched,
+    "matches": lambda pattern, text: bool(re.search(pattern, text)),
+    "startsWith": lambda text, start: text[: len(start)] == start,
+    "endsWith": ends,
+    "ip": address,
+    "timestamp": datetime.fromisoformat,
+    "toLower": lambda text: "".join(each.lower() for each in text),
+    "reverse": lambda text: "".join(reversed(text)),
+    "size": lambda text: len(text.encode()),
+    "emptyStringMap": dict,
+}

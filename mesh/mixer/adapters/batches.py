@@ -88,6 +88,7 @@ class Batches(Generic[T]):
         self._ended = asyncio.Event()
         self._closing = asyncio.Event()
         self._in_hand = 0
+        self._over = False
         self._failing = False
         self._sent = metrics.sent.labels(handler)
         self._lost = metrics.lost
@@ -115,6 +116,8 @@ class Batches(Generic[T]):
                     return
                 self._in_hand = len(batch)
                 await self._deliver(batch)
+                if self._over:
+                    return
                 self._in_hand = 0
                 self._note()
         finally:
@@ -130,6 +133,7 @@ class Batches(Generic[T]):
         except TimeoutError:
             pass
         left = len(self._waiting) + self._in_hand
+        self._over, self._in_hand = True, 0  # what is under way is counted as lost, and not once more
         self._waiting.clear()
         if left:
             self._count_lost(left, CLOSED, "it was closed before all was handed on")
@@ -163,13 +167,18 @@ class Batches(Generic[T]):
                 pause = min(pause * 2, self._back_off[1])
             except Lost as error:
                 count = len(batch) if error.count is None else error.count
-                self._sent.inc(len(batch) - count)
-                self._count_lost(count, error.reason, str(error))
+                self._count_sent(len(batch) - count)
+                if not self._over:
+                    self._count_lost(count, error.reason, str(error))
                 return
             else:
                 self._failing = False
-                self._sent.inc(len(batch))
+                self._count_sent(len(batch))
                 return
+
+    def _count_sent(self, count: int) -> None:
+        if not self._over:
+            self._sent.inc(count)
 
     def _count_lost(self, count: int, reason: str, words: str) -> None:
         self._lost.labels(self.handler, reason).inc(count)

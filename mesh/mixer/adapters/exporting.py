@@ -32,11 +32,12 @@ class ExportParams(Model):
     batch_size: Annotated[int, Field(ge=1, le=10_000)] = 500
     flush_interval: PositiveDuration = 1.0
     timeout: PositiveDuration = 5.0
+    close_timeout: PositiveDuration = 5.0
     headers: dict[HeaderName, str] = Field(default_factory=dict)
 
     def limits(self) -> Limits:
         """The queue's limits."""
-        return Limits(self.queue_size, self.batch_size, self.flush_interval)
+        return Limits(self.queue_size, self.batch_size, self.flush_interval, self.close_timeout)
 
 
 def url_faults(name: str, url: str) -> Iterator[Fault]:

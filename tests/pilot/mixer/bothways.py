@@ -6,7 +6,7 @@ stand beside each other, on ports of their own behind the same Place.
 
 import asyncio
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,19 +75,21 @@ def services(count: int) -> list[dict[str, Any]]:
 class Rules:
     """Pilot's view of some rules."""
 
-    def __init__(self, objects: Iterable[Mapping[str, Any]], ports: int) -> None:
+    def __init__(self, objects: Iterable[dict[str, Any]], ports: int) -> None:
         self.objects = list(objects)
         self.services = services(ports)
         self.world = World(yaml.safe_dump(self.services))
         for each in self.objects:
-            self.world.store.put(placed(dict(each), "weather"))
+            self.world.store.put(placed(each, "weather"))
             key = ObjectKey(each["kind"], each["metadata"]["namespace"], each["metadata"]["name"])
             assert self.world.store.rejected(key) is None, self.world.store.rejected(key)
         self._memo = Memo(Reader)
 
     def place(self, port: int) -> mixer.Place:
         """One of the forecast's ports."""
-        found: Labels = self._memo.value(self.world.snapshot, facts, sidecar("forecast-v1-abc", address=ADDRESS))
+        found: Labels = self._memo.value(
+            self.world.snapshot, facts, sidecar("forecast-v1-abc", address=ADDRESS)
+        )
         return mixer.Place("weather", found, FIRST + port, "forecast.weather.svc.cluster.local")
 
     def steps(self, port: int = 0) -> tuple[Step, ...]:

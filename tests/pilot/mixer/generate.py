@@ -35,9 +35,9 @@ class Made:
         forms: tuple[Callable[[], str], ...] = (
             self.header, self.header, self.default, lambda: "request.path", lambda: "request.method",
             lambda: 'source.principal | "nobody"', lambda: "source.principal", self.label, self.lowered,
-            lambda: "request.url_path", lambda: "request.host", self.chosen, lambda: "destination.service.host",
+            lambda: "request.url_path", lambda: "request.host", self.chosen, self.looked_up,
             lambda: "context.protocol", lambda: 'request.useragent | "none"', lambda: "request.useragent",
-            lambda: 'destination.owner | "none"', lambda: 'response.code_text | "x"' if False else '"a"',
+            lambda: 'destination.owner | "none"', lambda: "destination.service.host",
         )  # fmt: skip
         return f"({self.one(forms)()})"
 
@@ -49,6 +49,10 @@ class Made:
 
     def label(self) -> str:
         return f"destination.labels[{quoted(self.one(('app', 'version', 'none')))}]"
+
+    def looked_up(self) -> str:
+        """What only Mixer knows."""
+        return self.one(("source.workload.name", 'source.labels["app"]', 'source.namespace | "none"'))  # type: ignore[no-any-return]
 
     def lowered(self) -> str:
         return f"toLower({self.header()})"
@@ -90,5 +94,5 @@ class Made:
             method=self.one(METHODS),
             path=self.one(PATHS),
             host=self.one(HOSTS),
-            headers={name: self.one([text for text in TEXTS if text]) for name in chosen},
+            headers={name: self.one(tuple(text for text in TEXTS if text)) for name in chosen},
         )

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mesh.pilot.compile.mixer import meanings
-from mesh.pilot.compile.mixer.formula import ALWAYS, NEVER, Formula, one_of
+from mesh.pilot.compile.mixer.formula import NEVER, Formula, one_of
 from mesh.pilot.compile.mixer.known import Known
 from mesh.pilot.compile.mixer.meanings import Reply
 from mesh.pilot.compile.mixer.terms import NotHere
-from mesh.pilot.compile.mixer.values import SURE, truth
+from mesh.pilot.compile.mixer.values import SURE, Truth, truth
 from mesh.rules.resolve import RuleConfig, Ruleset
 from mesh.rules.templates import Variety
 
@@ -55,20 +55,18 @@ def steps(rules: Ruleset, rule: RuleConfig, known: Known) -> Iterator[Step]:
     checks = [(handler, name) for handler, name in wanted if variety(rules, name) is Variety.CHECK]
     if not checks and not changes_headers(rule):
         return
-    try:
-        when = matched(rule, known)
-    except NotHere as error:
-        yield Step(name_of(rule), ALWAYS, why=f"match: {error}")
-        return
-    found = [step for handler, name in checks for step in checked(rules, rule, (handler, name), when, known)]
+    match = matched(rule, known)
+    found = [Step(name_of(rule), match.doubt, why=f"match: {match.why}")]
+    for names in checks:
+        found += checked(rules, rule, names, match.yes, known)
     if changes_headers(rule):
-        found.append(Step(name_of(rule), when, why="it changes headers"))
+        found.append(Step(name_of(rule), match.yes, why="it changes headers"))
     yield from (step for step in found if step.when != NEVER)
 
 
-def matched(rule: RuleConfig, known: Known) -> Formula:
-    """When a rule is for a call."""
-    return (SURE if rule.match is None else truth(rule.match.tree, known)).yes
+def matched(rule: RuleConfig, known: Known) -> Truth:
+    """Whether a rule is for a call."""
+    return SURE if rule.match is None else truth(rule.match.tree, known)
 
 
 def changes_headers(rule: RuleConfig) -> bool:
@@ -112,11 +110,7 @@ def quotas(rules: Ruleset, known: Known, root_namespace: str) -> Iterator[Step]:
 
 def quota(rule: RuleConfig, kept: list[str], known: Known) -> Iterator[Step]:
     """A rule that keeps quotas which calls here take from."""
-    try:
-        when = matched(rule, known)
-    except NotHere as error:
-        yield Step(name_of(rule), ALWAYS, why=f"match: {error}")
-        return
+    when = matched(rule, known).may_hold
     if when != NEVER:
         yield Step(name_of(rule), when, why=f"quota {', '.join(kept)} is counted for the whole mesh")
 

@@ -2,7 +2,8 @@
 
 A value is a list of choices: under a condition (no two hold together) it is a constant, or a term that Envoy
 can see. Under none of them it is absent. A truth is two conditions, when it holds and when it does not: under
-neither it cannot be told, and then a rule is not for the call (see `BoundRule.matches` of Mixer).
+neither it cannot be told, and then a rule is not for the call (see `BoundRule.matches` of Mixer). Where only
+Mixer can decide a part, each of the two lies between bounds.
 """
 
 from collections.abc import Callable, Iterator
@@ -68,24 +69,50 @@ Value = tuple[Choice, ...]
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """When something holds, and when it does not."""
+    """When something surely holds, and when it surely does not; when it may hold, and may not hold.
+
+    `why` says what only Mixer can decide, if the bounds differ.
+    """
 
     yes: Formula
     no: Formula
+    may_hold: Formula
+    may_fail: Formula
+    why: str = ""
+
+    def __invert__(self) -> "Truth":
+        return Truth(self.no, self.yes, self.may_fail, self.may_hold, self.why)
+
+    @property
+    def doubt(self) -> Formula:
+        """Where only Mixer can tell whether it holds."""
+        return self.may_hold & ~self.yes
+
+    def exact(self) -> "Truth":
+        """Itself; `NotHere` if Envoy cannot decide it."""
+        if self.why and (self.may_hold, self.may_fail) != (self.yes, self.no):
+            raise NotHere(self.why)
+        return self
 
 
-SURE = Truth(ALWAYS, NEVER)
+def certain(yes: Formula, no: Formula) -> Truth:
+    """What Envoy can decide."""
+    return Truth(yes, no, yes, no)
+
+
+SURE = certain(ALWAYS, NEVER)
 
 
 def truth(node: Node, known: Known) -> Truth:
-    """An expression that is true or false; `NotHere` if Envoy cannot decide it."""
-    if known.decides(node):
-        return decided(known.value(node))
-    if isinstance(node, Call) and node.name in LOGIC:
-        return logic(node, known)
-    if isinstance(node, Call) and node.name in TRUTHS:
-        return test_of(node, known)
-    return chosen(value(node, known))
+    """An expression that is true or false."""
+    try:
+        if known.decides(node):
+            return decided(known.value(node))
+        if isinstance(node, Call) and node.name in TRUTHS:
+            return logic(node, known) if node.name in LOGIC else test_of(node, known)
+        return chosen(value(node, known))
+    except NotHere as error:
+        return Truth(NEVER, NEVER, ALWAYS, ALWAYS, str(error))
 
 
 def logic(node: Call, known: Known) -> Truth:
@@ -96,11 +123,10 @@ def logic(node: Call, known: Known) -> Truth:
         case Call("||", (left, right)):
             return either(truth(left, known), lambda: truth(right, known))
         case Call("!", (inner,)):
-            found = truth(inner, known)
-            return Truth(found.no, found.yes)
+            return ~truth(inner, known)
     left, right = node.arguments
     found = compared(value(left, known), value(right, known))
-    return found if node.name == "==" else Truth(found.no, found.yes)
+    return found if node.name == "==" else ~found
 
 
 def test_of(node: Call, known: Known) -> Truth:
@@ -117,23 +143,37 @@ def test_of(node: Call, known: Known) -> Truth:
 
 def decided(found: Any) -> Truth:
     """What is known already; what is absent can never be told."""
-    return Truth(NEVER, NEVER) if found is ABSENT else Truth(constant(bool(found)), constant(not found))
+    if found is ABSENT:
+        return certain(NEVER, NEVER)
+    return certain(constant(bool(found)), constant(not found))
 
 
 def both(left: Truth, right: Callable[[], Truth]) -> Truth:
     """`&&`: the right side counts only where the left holds."""
-    if left.yes == NEVER:
+    if left.may_hold == NEVER:
         return left
     other = right()
-    return Truth(left.yes & other.yes, left.no | (left.yes & other.no))
+    return Truth(
+        left.yes & other.yes,
+        left.no | (left.yes & other.no),
+        left.may_hold & other.may_hold,
+        left.may_fail | (left.may_hold & other.may_fail),
+        left.why or other.why,
+    )
 
 
 def either(left: Truth, right: Callable[[], Truth]) -> Truth:
     """`||`: the right side counts only where the left does not hold."""
-    if left.no == NEVER:
+    if left.may_fail == NEVER:
         return left
     other = right()
-    return Truth(left.yes | (left.no & other.yes), left.no & other.no)
+    return Truth(
+        left.yes | (left.no & other.yes),
+        left.no & other.no,
+        left.may_hold | (left.may_fail & other.may_hold),
+        left.may_fail & other.may_fail,
+        left.why or other.why,
+    )
 
 
 def chosen(found: Value) -> Truth:
@@ -141,7 +181,7 @@ def chosen(found: Value) -> Truth:
     if not all(isinstance(each.what, Fixed) for each in found):
         raise NotHere("a truth value of the request")
     sides = [[each.when for each in found if each.what == Fixed(side)] for side in (True, False)]
-    return Truth(one_of(sides[0]), one_of(sides[1]))
+    return certain(one_of(sides[0]), one_of(sides[1]))
 
 
 # Values
@@ -175,13 +215,13 @@ def choices(node: Node, known: Known, *, optional: bool) -> Iterator[Choice]:
             if missing != NEVER:
                 yield from narrowed(value(right, known, optional=optional), missing)
         case Call("conditional", (condition, one, other)):
-            found = truth(condition, known)
+            found = truth(condition, known).exact()
             yield from narrowed(value(one, known), found.yes)
             yield from narrowed(value(other, known), found.no)
         case Call("toLower", (inner,)):
             yield from (Choice(each.when, lowered(each.what)) for each in value(inner, known))
         case Call(name) if name in TRUTHS:
-            found = truth(node, known)
+            found = truth(node, known).exact()
             yield Choice(found.yes, Fixed(True))
             yield Choice(found.no, Fixed(False))
         case _:
@@ -253,7 +293,7 @@ def compared(left: Value, right: Value) -> Truth:
     if len(left) * len(right) > LONGEST:
         raise NotHere(f"a comparison with more than {LONGEST} cases")
     pairs = [(one.when & other.when, equal(one.what, other.what)) for one in left for other in right]
-    return Truth(one_of(when & same for when, same in pairs), one_of(when & ~same for when, same in pairs))
+    return certain(one_of(when & same for when, same in pairs), one_of(when & ~same for when, same in pairs))
 
 
 def equal(one: Fixed | Term, other: Fixed | Term) -> Formula:
@@ -290,7 +330,7 @@ def tested(found: Value, kind: Kind, wanted: str, known: Known) -> Truth:
     """Whether a value passes a test."""
     test = Test(kind, wanted)
     pairs = [(each.when, passes(each.what, test, known)) for each in found]
-    return Truth(one_of(when & yes for when, yes in pairs), one_of(when & ~yes for when, yes in pairs))
+    return certain(one_of(when & yes for when, yes in pairs), one_of(when & ~yes for when, yes in pairs))
 
 
 def passes(what: Fixed | Term, test: Test, known: Known) -> Formula:

@@ -114,7 +114,7 @@ def fresh_connections(weather: Weather) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def backends(weather: Weather) -> Iterator[None]:
+def backends(weather: Weather, prometheus_image: str) -> Iterator[None]:
     """Redis, a logbook for fluentd, and Prometheus, in namespace `backends`, which has no sidecars."""
     with weather.mesh.standing(EXTRA / "backends.yaml", EXTRA / "prometheus.yaml"):
         yield

@@ -100,7 +100,8 @@ class Mixer:
             for program in programs or PROGRAMS:
                 for pod in self.pods(program):
                     seen = self.debug(pod)["versions"]
-                    assert {name: seen.get(name) for name in wanted} == wanted, pod
+                    missing = {name: seen.get(name) for name in wanted if seen.get(name) != wanted[name]}
+                    assert not missing, f"{pod.id} has {missing}, not {wanted}"
             return True
 
         if wanted:
@@ -164,8 +165,8 @@ def reference(item: Obj) -> str:
 
 
 def version(item: Obj) -> str:
-    """Its version."""
-    return str(item["metadata"]["resourceVersion"])
+    """Its version in `/debug/mixer`: status does not count, which others write."""
+    return f"{item['metadata']['uid']}/{item['metadata']['generation']}"
 
 
 class Prometheus:

@@ -100,7 +100,7 @@ class Following:
         for each in running.values():
             each.held += 1
         self.generation += 1
-        self.versions = {named(each.key): each.resource_version for each in objects}
+        self.versions = {named(each.key): f"{each.uid}/{each.generation}" for each in objects}
         self._tell(ruleset)
         before.retire()
         for told in self.changed:

@@ -42,6 +42,7 @@ class Following:
         *,
         root_namespace: str = "istio-system",
         gather: float = GATHER,
+        retry: tuple[float, float] = RETRY,
     ) -> None:
         self.handlers = Handlers(surroundings)
         self.changed: list[Callable[[Live], None]] = []
@@ -54,7 +55,8 @@ class Following:
         self._wanted = asyncio.Event()
         self._taken = asyncio.Condition()
         self._closing: set[asyncio.Task[None]] = set()
-        self._pause = RETRY[0]
+        self._retry = retry
+        self._pause = retry[0]
         self.generation = 0
         self.versions: Mapping[str, str] = {}
         self.live = self._made(resolve((), adapters), {})
@@ -76,7 +78,7 @@ class Following:
             while True:
                 await self._until_wanted()
                 self._wanted.clear()
-                await self.take()
+                await self._taken_or_told()
         finally:
             await self._end()
 
@@ -86,10 +88,17 @@ class Following:
         try:
             async with asyncio.timeout(timeout):
                 await self._wanted.wait()
-            self._pause = RETRY[0]
+            self._pause = self._retry[0]
             await asyncio.sleep(self._gather)
         except TimeoutError:
-            self._pause = min(self._pause * 2, RETRY[1])
+            self._pause = min(self._pause * 2, self._retry[1])
+
+    async def _taken_or_told(self) -> None:
+        """Take the configuration; a fault of ours leaves what is in force."""
+        try:
+            await self.take()
+        except Exception:
+            log.exception("the configuration cannot be taken; the last one stays")
 
     async def take(self) -> None:
         """Put the configuration as it is now in force."""

@@ -96,7 +96,7 @@ class CheckAttributes:
         else:
             values["destination.uid"] = extensions.get("destination.uid")
             values["destination.ip"] = packed(address.address)
-        port = int(extensions.get("destination.port") or address.port_value)
+        port = _number(extensions.get("destination.port", "")) or address.port_value
         values["destination.port"] = port
         self._service(values, here, port, extensions.get("destination.service.host", ""))
 
@@ -116,6 +116,11 @@ def chosen(hosts: tuple[str, ...], authority: str) -> str:
         return hosts[0] if hosts else ""
     asked = authority.partition(":")[0]
     return next((host for host in hosts if host == asked or host.startswith(f"{asked}.")), hosts[0])
+
+
+def _number(text: str) -> int:
+    """A number that a proxy says; 0 for what is none."""
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def _http(values: Values, http: Any) -> None:

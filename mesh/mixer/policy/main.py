@@ -43,7 +43,7 @@ async def policy(options: argparse.Namespace) -> None:
     settings = Settings(
         options.listen, options.grpc_port, options.http_port, options.trust_domain, options.namespace,
         options.folder, options.deadline, options.check_cache,
-        Limits(options.max_checks, options.max_waiting, options.max_wait),
+        limits=Limits(options.max_checks, options.max_waiting, options.max_wait),
     )  # fmt: skip
     async with mixer_world(options) as world, serving(world, settings) as running:
         await running.finished()

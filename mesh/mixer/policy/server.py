@@ -19,6 +19,7 @@ from mesh.mixer.peers import Peers, Stranger
 from mesh.mixer.policy.checker import Checker
 from mesh.mixer.policy.gate import Gate, Limits, Overloaded
 from mesh.mixer.policy.metrics import PolicyMetrics
+from mesh.mixer.seldom import Seldom
 from mesh.mixer.window import CannotListen
 
 SERVICE = "envoy.service.auth.v3.Authorization"
@@ -62,6 +63,7 @@ class PolicyServer:
         self._peers = peers
         self._deadline = deadline
         self._monotonic = monotonic
+        self._failures = Seldom(log, "no answer", monotonic)
         self._contexts: dict[str, Mapping[str, str]] = {}
         self._server: grpc.aio.Server = grpc.aio.server(options=OPTIONS)
         self._server.add_generic_rpc_handlers((self._handlers(),))
@@ -104,22 +106,32 @@ class PolicyServer:
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"istio-policy is overloaded: {error}")
         try:
             return await self._answered(request, context)
-        except Stranger as error:
-            self._metrics.refused()
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
-        except Failure as error:
-            self._metrics.failed()
-            log.warning("no answer", error=str(error))
-            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
-        except TimeoutError:
-            self._metrics.late()
-            await context.abort(
-                grpc.StatusCode.DEADLINE_EXCEEDED, f"handlers gave no answer within {self._deadline} s"
-            )
+        except Exception as error:
+            code, text = self._refusal(error)
+            await context.abort(code, text)
         finally:
             self.gate.leave()
             self._metrics.seconds.observe(self._monotonic() - began)
         raise AssertionError("abort raises")
+
+    def _refusal(self, error: Exception) -> tuple[grpc.StatusCode, str]:
+        """How a call ends that gets no answer; counted, and in the log now and then."""
+        if isinstance(error, Stranger):
+            self._metrics.refused()
+            self._failures.tell(str(error))
+            return grpc.StatusCode.PERMISSION_DENIED, str(error)
+        if isinstance(error, Failure):
+            self._metrics.failed()
+            self._failures.tell(str(error))
+            return grpc.StatusCode.UNAVAILABLE, str(error)
+        if isinstance(error, TimeoutError):
+            self._metrics.late()
+            text = f"handlers gave no answer within {self._deadline} s"
+            self._failures.tell(text)
+            return grpc.StatusCode.DEADLINE_EXCEEDED, text
+        self._metrics.broken()
+        self._failures.tell(f"{type(error).__name__}: {error}", error)
+        return grpc.StatusCode.INTERNAL, "the check failed; see the log of istio-policy"
 
     async def _answered(self, request: Any, context: Any) -> bytes:
         values = self._attributes.of(request.attributes, self._told(request.attributes, context))

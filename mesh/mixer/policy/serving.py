@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from mesh.mixer.attributes.check import CheckAttributes
 from mesh.mixer.attributes.workload import Workloads
-from mesh.mixer.core import Following
+from mesh.mixer.core import RETRY, Following
 from mesh.mixer.handlers import Surroundings
 from mesh.mixer.metrics import HandlerMetrics
 from mesh.mixer.peers import Peers
@@ -39,7 +39,8 @@ class Settings:
     """Where and how to serve; port 0 takes any that is free.
 
     `namespace` is the mesh's own, whose rules are for all; `folder` is for files of handlers; `deadline` is
-    in seconds, for all handlers of a check; `cached` is how many answers are kept.
+    in seconds, for all handlers of a check; `cached` is how many answers are kept;
+    `retry` are the pauses, first and longest, until handlers that could not start are tried again.
     """
 
     host: str = "0.0.0.0"
@@ -50,6 +51,7 @@ class Settings:
     folder: Path = Path("/tmp")
     deadline: float = DEADLINE
     cached: int = CACHED
+    retry: tuple[float, float] = RETRY
     limits: Limits = field(default_factory=Limits)
 
 
@@ -83,6 +85,7 @@ async def serving(
         Surroundings(HandlerMetrics(registry), settings.folder),
         VARIETIES,
         root_namespace=settings.namespace,
+        retry=settings.retry,
     )
     server = _server(world, settings, following, PolicyMetrics(registry))
     async with AsyncExitStack() as stack:

@@ -14,6 +14,7 @@ import yaml
 from envoy.service.auth.v3 import external_auth_pb2
 
 from mesh.galley.source.files import FileSource
+from mesh.mixer.core import RETRY
 from mesh.mixer.live import Live
 from mesh.mixer.policy.gate import Limits
 from mesh.mixer.policy.serving import Policy, Settings, serving
@@ -192,6 +193,7 @@ async def running(
     deadline: float = 5.0,
     cached: int = 1000,
     services: list[dict[str, Any]] | None = None,
+    retry: tuple[float, float] = RETRY,
     identity: Holder | None = None,
     trust: Trust | None = None,
 ) -> AsyncIterator[Rig]:
@@ -201,7 +203,14 @@ async def running(
     write(rules, *objects)
     world = World(StaticRegistry(known), FileSource([rules]), identity, trust)
     settings = Settings(
-        "127.0.0.1", 0, 0, folder=folder, deadline=deadline, cached=cached, limits=limits or Limits()
+        "127.0.0.1",
+        0,
+        0,
+        folder=folder,
+        deadline=deadline,
+        cached=cached,
+        limits=limits or Limits(),
+        retry=retry,
     )
     async with AsyncExitStack() as stack:
         world.tasks = [

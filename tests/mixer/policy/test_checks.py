@@ -188,9 +188,9 @@ def test_other_rules_begin_with_an_empty_cache(tmp_path: Path) -> None:
     run(work())
 
 
-async def failure(rig: Rig, **further: Any) -> tuple[Any, str]:
+async def failure(rig: Rig, asked: Any = None) -> tuple[Any, str]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await rig.check(request(), **further)
+        await rig.check(asked or request())
     return caught.value.code(), caught.value.details()
 
 
@@ -309,5 +309,22 @@ def test_a_gateway_is_the_source_and_the_caller_keeps_its_address(tmp_path: Path
                 source="192.0.2.1", destination="10.0.0.2", extensions={"context.reporter.kind": "outbound"}
             )
             assert (await rig.check(asked)).status.code == 7
+
+    run(work())
+
+
+def test_what_a_proxy_says_cannot_break_it(tmp_path: Path) -> None:
+    async def work() -> None:
+        rules = rule("r", "destination.port == 3002", [action("deny", "nothing")])
+        async with running(tmp_path, refusing(), NOTHING, rules) as rig:
+            place = {"destination.port": "x", "context.reporter.kind": "inbound"}
+            assert (await rig.check(request(extensions=place))).status.code == 7, "the port that was called"
+            assert (await rig.check(request(source="pipe", destination="", port=0))).status.code == 0
+            asked = request()
+            asked.attributes.request.time.seconds = 10**15
+            code, details = await failure(rig, asked)
+            assert code == grpc.StatusCode.INTERNAL
+            assert details == "the check failed; see the log of istio-policy"
+            assert await rig.metric('mixer_policy_failures_total{reason="fault"}') == 1
 
     run(work())

@@ -125,3 +125,17 @@ def test_readiness_version_and_debug(tmp_path: Path) -> None:
             assert '"one.istio-system": "probe"' in await rig.page("/debug/mixer")
 
     run(work())
+
+
+def test_a_handler_that_cannot_start_is_tried_again(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(tmp_path, one(7, start="not yet"), NOTHING, RULE, retry=(0.01, 0.02)) as rig:
+            following = rig.policy.following
+            assert following.handlers.broken
+            Probe.healed = True
+            async with asyncio.timeout(10):
+                await following.until(lambda _: not following.handlers.broken)
+            assert await rig.status() == 403
+        Probe.healed = False
+
+    run(work())

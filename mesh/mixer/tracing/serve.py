@@ -8,12 +8,18 @@ PERMISSIVE mode.
 import asyncio
 import socket
 import ssl
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 
+from mesh.mixer.attributes.workload import Workloads
+from mesh.mixer.live import Live
 from mesh.mixer.tracing.app import Take, routes
+from mesh.mixer.tracing.metrics import SpanMetrics
+from mesh.mixer.tracing.rules import SpanRules
 from mesh.mixer.tracing.store import SpanStore
 
 PORT = 9411
@@ -98,6 +104,30 @@ class SpanServer:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+@asynccontextmanager
+async def spans_served(
+    live: Callable[[], Live],
+    workloads: Workloads,
+    registry: CollectorRegistry,
+    *,
+    host: str = "0.0.0.0",
+    port: int = PORT,
+    context: ssl.SSLContext | None = None,
+) -> AsyncIterator[SpanServer]:
+    """Take spans, complete and forward them by the rules that `live` gives, and keep the last ones, until the
+    block ends. Raises OSError if the port cannot be had.
+    """
+    store = SpanStore()
+    metrics = SpanMetrics(store, registry)
+    server = SpanServer(store, SpanRules(live, workloads).take, host=host, port=port, context=context)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.close()
+        registry.unregister(metrics)
 
 
 async def first_byte(connection: socket.socket) -> int:

@@ -222,12 +222,8 @@ def wanted(read: Reader) -> Wanted:
         return Wanted()
     rules: Ruleset = read.ask(ruleset)
     serving = rules.serving(Variety.REPORT)
-    templates = {
-        rules.instances[name].template
-        for rule in serving
-        for action in rule.actions
-        for name in action.instances
-    }
+    names = {name for rule in serving for action in rule.actions for name in action.instances}
+    templates = [rules.instances[name].template for name in names]
     request = {each.lower() for each in rules.headers(Variety.REPORT)}
     response = {each.lower() for each in rules.headers(Variety.REPORT, attribute="response.headers")}
     if any(API_KEY in names for rule in serving for names in attributes(rules, rule)):

@@ -5,7 +5,7 @@ class ExpressionError(ValueError):
     """The text is no expression, or its types do not fit. `position` counts characters from 1."""
 
     def __init__(self, text: str, position: int, message: str, remedy: str = "") -> None:
-        super().__init__(f"{message}, at character {position} of {shortened(text)!r}")
+        super().__init__(f"{message}, at character {position} of {excerpt(text, position)!r}")
         self.text, self.position, self.message, self.remedy = text, position, message, remedy
 
 
@@ -24,6 +24,10 @@ class Absent(EvaluationError):
         return f"attribute {self.name} is absent, and no default is given by |"
 
 
-def shortened(text: str, longest: int = 80) -> str:
-    """A text, cut where it is long."""
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+def excerpt(text: str, position: int, around: int = 40) -> str:
+    """A text, or where it is long what stands around a position (from 1)."""
+    if len(text) <= 2 * around:
+        return text
+    begin = max(0, position - 1 - around)
+    end = begin + 2 * around
+    return f"{'...' if begin else ''}{text[begin:end]}{'...' if end < len(text) else ''}"

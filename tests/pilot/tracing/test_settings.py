@@ -113,7 +113,9 @@ def world(settings: MeshConfig | None = None, *rules: str) -> World:
 
 def annotated(text: str) -> Proxy:
     metadata = {"ANNOTATIONS": {"proxy.istio.io/config": text}}
-    return sidecar(labels=Labels({"app": "frontend"}), metadata=metadata)
+    # Another Pod: a proxy that goes by the same name is taken for the one that was seen before.
+    name = f"frontend-{abs(hash(text))}"
+    return sidecar(name, labels=Labels({"app": "frontend"}), metadata=metadata)
 
 
 def test_by_default_one_request_in_a_hundred_is_sent_to_the_built_in_collector() -> None:
@@ -188,7 +190,10 @@ def test_an_annotation_changes_what_it_names() -> None:
             (30.0, 30.0),
         ),
         (
-            [telemetry("n", randomSamplingPercentage=30), telemetry("w", selector="frontend", randomSamplingPercentage=40)],
+            [
+                telemetry("n", randomSamplingPercentage=30),
+                telemetry("w", selector="frontend", randomSamplingPercentage=40),
+            ],
             (40.0, 40.0),
         ),
         ([telemetry("w", selector="forecast", randomSamplingPercentage=40)], (5.0, 5.0)),
@@ -196,11 +201,14 @@ def test_an_annotation_changes_what_it_names() -> None:
         ([telemetry("n", match={"mode": "SERVER"}, randomSamplingPercentage=0)], (0.0, 5.0)),
         ([telemetry("n", match={"mode": "CLIENT"}, disableSpanReporting=True)], (5.0, None)),
         (
-            [telemetry("n", disableSpanReporting=True), telemetry("w", selector="frontend", disableSpanReporting=False)],
+            [
+                telemetry("n", disableSpanReporting=True),
+                telemetry("w", selector="frontend", disableSpanReporting=False),
+            ],
             (5.0, 5.0),
         ),
     ],
-)  # fmt: skip
+)
 def test_telemetry_narrow_over_wide(rules: list[str], wanted: tuple[float, float]) -> None:
     assert sampling(world(mesh(5), *rules)) == wanted
 

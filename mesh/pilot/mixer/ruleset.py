@@ -13,6 +13,8 @@ from mesh.rules.templates import Variety
 
 SIDE = "destination."
 LABELS = "destination.labels"
+ELSEWHERE = ("destination.service", "destination.port", "destination.namespace", "destination.principal")
+"""What follows from the port and the namespace alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ def references(read: Reader) -> References:
     every = asking(rules)
     names = {name for rule in every for name in attributes(rules, rule)}
     keys = {key for rule in every for source, key in rules.keys(rule) if source == LABELS}
-    return References(frozenset(each for each in names if each.startswith(SIDE)), frozenset(keys))
+    mine = (each for each in names if each.startswith(SIDE) and not each.startswith(ELSEWHERE))
+    return References(frozenset(mine), frozenset(keys))
 
 
 def attributes(rules: Ruleset, rule: RuleConfig) -> Iterator[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from envoy.config.listener.v3 import listener_components_pb2
 
 from mesh.model import ObjectKey, authorization
-from mesh.pilot.compile.mixer import compiled, external
+from mesh.pilot.compile.mixer import compiled, external, removal
 from mesh.pilot.compile.mixer.checked import Checked
 from mesh.pilot.compile.mixer.decide import Step, decisions, questions
 from mesh.pilot.compile.mixer.formula import ALWAYS, NEVER, Formula
@@ -19,6 +19,7 @@ from mesh.pilot.compile.mixer.place import Place
 from mesh.pilot.mixer.ruleset import ruleset
 from mesh.pilot.mixer.settings import Checks, checks
 from mesh.pilot.reader import Reader
+from mesh.rules.removal import wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ def http_filters(read: Reader, place: Place) -> Checked:
         gate = () if order.asked == ALWAYS else (compiled.http_gate(order.asked),)
         noted = compiled.noted(authorization.HTTP_RBAC) if gate else None
         filters += [*gate, external.http(how, extensions, noted)]
+        if wanted(read.ask(ruleset).rules):
+            filters.append(removal.http())
     filters += compiled.http(order.after)
     return Checked(
         tuple(filters),

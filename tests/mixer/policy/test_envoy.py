@@ -56,7 +56,10 @@ def test_headers_are_changed_on_both_ways(tmp_path: Path) -> None:
                 {"name": "x-secret", "operation": "REMOVE"},
                 {"name": "x-new", "values": ['"a"', '"b"']},
             ],
-            responseHeaderOperations=[{"name": "x-checked", "values": ['"yes"']}],
+            responseHeaderOperations=[
+                {"name": "x-checked", "values": ['"yes"']},
+                {"name": "X-Powered-By", "operation": "REMOVE"},
+            ],
         )
         look = handler("look", "probe", output={"role": "admin"})
         async with asking(tmp_path, look, NOTHING, changes) as (_, envoy):
@@ -66,6 +69,7 @@ def test_headers_are_changed_on_both_ways(tmp_path: Path) -> None:
             assert (sent["x-trail"], sent["x-new"]) == ("one,two", "a,b")
             assert "x-secret" not in sent
             assert answer.headers["x-checked"] == "yes"
+            assert "x-powered-by" not in answer.headers
 
     run(work())
 

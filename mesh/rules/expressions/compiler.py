@@ -7,23 +7,31 @@ Absence, as in Mixer since Istio 1.1: an attribute that is absent fails the expr
 default; a key that is absent in a map that is present is the empty string, and absent for `|`.
 """
 
-import operator
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
-
 from mesh.rules.expressions.checker import COMPARISONS, LOGICAL, Types
+from mesh.rules.expressions.closures import (
+    COMPARE,
+    Closure,
+    added,
+    all_of,
+    any_of,
+    attribute,
+    attribute_is,
+    called,
+    caught,
+    compared_to,
+    conditional,
+    entry,
+    entry_by,
+    first_of,
+    globbed,
+    looked_up,
+    searched,
+)
 from mesh.rules.expressions.durations import duration
-from mesh.rules.expressions.errors import Absent, EvaluationError, ExpressionError
-from mesh.rules.expressions.functions import FUNCTIONS, SAME, regex, wrapped
+from mesh.rules.expressions.errors import EvaluationError, ExpressionError
+from mesh.rules.expressions.functions import FUNCTIONS, SAME, regex
 from mesh.rules.expressions.tree import Attribute, Call, Constant, Node
 from mesh.rules.types import ValueType as V
-
-Closure: TypeAlias = Callable[[Any], Any]
-COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
-    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt,
-    ">=": operator.ge,
-}  # fmt: skip
-EMPTY_MAP: Final[Mapping[str, str]] = {}
 
 
 class Compiler:
@@ -94,6 +102,8 @@ class Compiler:
             same = SAME[kind]
             return lambda bag: does(same(one(bag)), same(other(bag)))
         if isinstance(right, Constant):
+            if isinstance(left, Attribute) and node.name == "==":
+                return attribute_is(left.name, other(None))
             return compared_to(one, other(None), node.name)
         return lambda bag: does(one(bag), other(bag))
 
@@ -121,6 +131,8 @@ class Compiler:
                 return lambda bag: result
             if node.name == "matches" and isinstance(node.arguments[0], Constant):
                 return searched(regex(str(node.arguments[0].value)), parts[1])
+            if node.name == "match" and isinstance(node.arguments[1], Constant):
+                return globbed(parts[0], str(node.arguments[1].value))
         except EvaluationError as error:
             raise ExpressionError(self.types.text, node.arguments[0].position, str(error)) from None
         return called(function.does, parts)
@@ -145,151 +157,3 @@ def attribute_of(node: Node) -> Attribute | None:
         if isinstance(left, Attribute) and isinstance(right, Call) and right.name == "emptyStringMap":
             return left
     return None
-
-
-def attribute(name: str) -> Closure:
-    """Looks an attribute up."""
-
-    def look(bag: Any) -> Any:
-        found = bag.get(name)
-        if found is None:
-            raise Absent(name)
-        return found
-
-    return look
-
-
-def present(bag: Any, name: str) -> bool:
-    """Whether an attribute is there, noting as little as the bag can."""
-    has = getattr(bag, "has", None)
-    return bool(has(name)) if has is not None else bag.get(name) is not None
-
-
-def entry(name: str, key: str, *, strict: bool) -> Closure:
-    """A constant key of an attribute; `strict`: the attribute itself must be there."""
-
-    def look(bag: Any) -> Any:
-        found = bag.entry(name, key)
-        if found is None:
-            if strict and not present(bag, name):
-                raise Absent(name)
-            return ""
-        return found
-
-    return look
-
-
-def entry_by(name: str, key: Closure, *, strict: bool, default: str | None) -> Closure:
-    """A computed key of an attribute."""
-
-    def look(bag: Any) -> Any:
-        try:
-            found = bag.entry(name, key(bag))
-        except Absent:
-            if default is None:
-                return None
-            raise
-        if found is None and default is not None and strict and not present(bag, name):
-            raise Absent(name)
-        return default if found is None else found
-
-    return look
-
-
-def looked_up(held: Closure, key: Closure, default: str | None) -> Closure:
-    """A key of a map that is no attribute."""
-
-    def look(bag: Any) -> Any:
-        try:
-            return held(bag).get(key(bag), default)
-        except Absent:
-            if default is None:
-                return None
-            raise
-
-    return look
-
-
-def first_of(left: Closure, right: Closure) -> Closure:
-    """The first that is present."""
-
-    def choose(bag: Any) -> Any:
-        found = left(bag)
-        return right(bag) if found is None else found
-
-    return choose
-
-
-def caught(inner: Closure) -> Closure:
-    """None where something in it is absent."""
-
-    def maybe(bag: Any) -> Any:
-        try:
-            return inner(bag)
-        except Absent:
-            return None
-
-    return maybe
-
-
-def conditional(test: Closure, yes: Closure, no: Closure) -> Closure:
-    """One of two; the other is not evaluated."""
-    return lambda bag: yes(bag) if test(bag) else no(bag)
-
-
-def added(left: Closure, right: Closure, kind: V) -> Closure:
-    """A sum of numbers, or two texts together."""
-    if kind is V.INT64:
-        return lambda bag: wrapped(left(bag) + right(bag))
-    return lambda bag: left(bag) + right(bag)
-
-
-def compared_to(one: Closure, constant: Any, name: str) -> Closure:
-    """A comparison with a constant."""
-    if name == "==":
-        return lambda bag: one(bag) == constant
-    if name == "!=":
-        return lambda bag: one(bag) != constant
-    does = COMPARE[name]
-    return lambda bag: does(one(bag), constant)
-
-
-def all_of(parts: tuple[Closure, ...]) -> Closure:
-    """Whether all hold; stops at the first that does not."""
-
-    def check(bag: Any) -> bool:
-        for part in parts:  # noqa: SIM110 - a generator for all() would cost as much as the parts
-            if not part(bag):
-                return False
-        return True
-
-    return check
-
-
-def any_of(parts: tuple[Closure, ...]) -> Closure:
-    """Whether one holds; stops at the first that does."""
-
-    def check(bag: Any) -> bool:
-        for part in parts:  # noqa: SIM110 - as above
-            if part(bag):
-                return True
-        return False
-
-    return check
-
-
-def searched(pattern: Any, text: Closure) -> Closure:
-    """Whether a compiled pattern is found."""
-    search = pattern.search
-    return lambda bag: search(text(bag)) is not None
-
-
-def called(does: Callable[..., Any], parts: list[Closure]) -> Closure:
-    """A call of a function."""
-    if len(parts) == 1:
-        only = parts[0]
-        return lambda bag: does(only(bag))
-    if len(parts) == 2:
-        first, second = parts
-        return lambda bag: does(first(bag), second(bag))
-    return lambda bag: does(*[part(bag) for part in parts])

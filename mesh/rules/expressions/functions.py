@@ -38,6 +38,7 @@ def regex(pattern: str) -> Any:
 
     options = re2.Options()
     options.log_errors = False
+    options.never_capture = True  # three times as fast
     try:
         return re2.compile(pattern, options)
     except re2.error as error:
@@ -47,7 +48,12 @@ def regex(pattern: str) -> Any:
 
 def matches(pattern: str, text: str) -> bool:
     """Whether the pattern is found in the text."""
-    return regex(pattern).search(text) is not None
+    return found_in(regex(pattern), text)
+
+
+def found_in(pattern: Any, text: str) -> bool:
+    """Whether a compiled pattern is found in the text; as bytes, because RE2's wrapper is slow with texts."""
+    return pattern.search(text.encode(errors="surrogatepass")) is not None
 
 
 def ip(text: str) -> bytes:

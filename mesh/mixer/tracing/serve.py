@@ -6,6 +6,7 @@ PERMISSIVE mode.
 """
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -21,6 +22,7 @@ from mesh.mixer.tracing.app import Take, routes
 from mesh.mixer.tracing.metrics import SpanMetrics
 from mesh.mixer.tracing.rules import SpanRules
 from mesh.mixer.tracing.store import SpanStore
+from mesh.mixer.window import CannotListen
 
 PORT = 9411
 LARGEST_BODY = 8 * 1024 * 1024
@@ -56,13 +58,17 @@ class SpanServer:
         return f"<SpanServer on port {self.port}, {len(self._tasks)} tasks>"
 
     async def start(self) -> None:
-        """Listen; raises OSError if the port cannot be had. `port` is then the one that was got."""
+        """Listen; raises `CannotListen`. `port` is then the one that was got."""
         await self._runner.setup()
         try:
             self._socket = socket.create_server((self._host, self.port), backlog=1024)
-        except OSError:
+        except OSError as error:
             await self._runner.cleanup()
-            raise
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            where = f"{self._host}:{self.port}"
+            raise CannotListen(
+                f"cannot serve on {where}: {reason}; free the port, or choose another"
+            ) from None
         self._socket.setblocking(False)
         self.port = self._socket.getsockname()[1]
         self._in_background(self._accept(self._socket))
@@ -117,7 +123,7 @@ async def spans_served(
     context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[SpanServer]:
     """Take spans, complete and forward them by the rules that `live` gives, and keep the last ones, until the
-    block ends. Raises OSError if the port cannot be had.
+    block ends. Raises `CannotListen`.
     """
     store = SpanStore()
     metrics = SpanMetrics(store, registry)

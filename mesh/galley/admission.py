@@ -8,10 +8,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from mesh.api.errors import ConfigError
 from mesh.api.parse import parse_object
 from mesh.model import ConfigObject, ObjectKey
 from mesh.model.sources import ConfigSource
-from mesh.rules.admission import KINDS, Judgement, judgement
+from mesh.rules.admission import KINDS, Judgement, judgement, problems_of
+from mesh.rules.reading import HANDLER_KINDS
 from mesh.rules.registry import adapters
 
 PATIENCE = 2.0
@@ -69,6 +71,18 @@ class Source:
                 each.set_result(None)
 
 
+def parsed(obj: Mapping[str, Any]) -> ConfigObject:
+    """An object as typed configuration; a handler's parameters are read by its adapter.
+
+    So one that got past the door, while nobody watched it, does not take the place of the last good one.
+    Raises `ConfigError`.
+    """
+    found = parse_object(obj)
+    if found.key.kind in HANDLER_KINDS and (problems := problems_of(found, adapters())):
+        raise ConfigError(problems)
+    return found
+
+
 def concerns(obj: Mapping[str, Any]) -> bool:
     """Whether an object is one of Mixer's."""
     return obj.get("kind") in KINDS and str(obj.get("apiVersion", "")).startswith("config.istio.io/")
@@ -76,15 +90,15 @@ def concerns(obj: Mapping[str, Any]) -> bool:
 
 async def examined(obj: Mapping[str, Any], present: Present, patience: float = PATIENCE) -> Judgement:
     """What is wrong with an object of Mixer's that parses, and what is doubtful."""
-    parsed = parse_object(obj)
-    found = judged(parsed, present)
+    whole = parse_object(obj)
+    found = judged(whole, present)
     if not found.dangling:
         return found
     try:
         async with asyncio.timeout(patience):
             while found.dangling:
                 await present.changed()
-                found = judged(parsed, present)
+                found = judged(whole, present)
     except TimeoutError:
         pass
     return found

@@ -4,12 +4,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from mesh.api.kinds import KINDS
 from mesh.galley.admission import Source
 from mesh.galley.source.kubernetes import KubernetesSource
+from mesh.galley.source.stored import StoredSource
+from mesh.model import ObjectKey
 from tests import loops
 from tests.galley.rig import gate
 from tests.galley.test_webhook import apply
@@ -110,3 +113,29 @@ def test_where_nothing_is_known_objects_are_held_against_themselves(served: Serv
             assert "INT64 where STRING" in refused.stderr
 
     loops.run(test())
+
+
+def test_a_broken_handler_does_not_take_the_place_of_the_last_good_one() -> None:
+    """Even if it was stored while nobody asked Galley."""
+    source = StoredSource()
+    source.store.put(handler("1", 7))
+    source.store.put(handler("2", 700))
+    key = ObjectKey("denier", "weather", "deny")
+    assert source.objects()[key].spec.model_dump()["status"] == {"code": 7}
+    assert "spec.status.code" in str(source.rejected(key))
+    assert source.seen(key) == "2"
+
+
+def handler(version: str, code: int) -> dict[str, Any]:
+    metadata = {
+        "name": "deny",
+        "namespace": "weather",
+        "resourceVersion": version,
+        "generation": int(version),
+    }
+    return {
+        "apiVersion": "config.istio.io/v1alpha2",
+        "kind": "denier",
+        "metadata": metadata,
+        "spec": {"status": {"code": code}},
+    }

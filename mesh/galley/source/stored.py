@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from mesh.api.errors import ConfigError
+from mesh.galley.admission import parsed
 from mesh.galley.store import Changed, ConfigStore
 from mesh.model import ConfigObject, ObjectKey
 
@@ -12,7 +13,7 @@ class StoredSource:
     """The reading half of a `ConfigSource`; `run` and what it reads are the subclass's."""
 
     def __init__(self, store: ConfigStore | None = None) -> None:
-        self.store = store or ConfigStore()
+        self.store = store or ConfigStore(parsed)
         self.synced = asyncio.Event()
 
     @property

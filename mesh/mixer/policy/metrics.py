@@ -24,6 +24,7 @@ class PolicyMetrics:
         self.failed = failures.labels("adapter").inc
         self.late = failures.labels("deadline").inc
         self.broken = failures.labels("fault").inc
+        self.abandoned = failures.labels("abandoned").inc
         self.refused = failures.labels("caller").inc
         self.shed = Counter(
             "mixer_policy_shed", "Checks turned away because of too much load", registry=registry

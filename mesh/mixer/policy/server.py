@@ -106,6 +106,9 @@ class PolicyServer:
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"istio-policy is overloaded: {error}")
         try:
             return await self._answered(request, context)
+        except asyncio.CancelledError:
+            self._metrics.abandoned()
+            raise
         except Exception as error:
             code, text = self._refusal(error)
             await context.abort(code, text)

@@ -328,3 +328,16 @@ def test_what_a_proxy_says_cannot_break_it(tmp_path: Path) -> None:
             assert await rig.metric('mixer_policy_failures_total{reason="fault"}') == 1
 
     run(work())
+
+
+def test_a_proxy_that_does_not_wait_any_longer_is_counted(tmp_path: Path) -> None:
+    async def work() -> None:
+        objects = [handler("slow", "probe", hangs=True), *asking("slow")]
+        async with running(tmp_path, *objects) as rig:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await rig.check(request(), within=0.05)
+            assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+            await until(lambda: not rig.policy.server.gate.inside, "its place is free again")
+            assert await rig.metric('mixer_policy_failures_total{reason="abandoned"}') == 1
+
+    run(work())

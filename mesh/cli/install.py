@@ -31,15 +31,16 @@ def install(
     from mesh.install.apply import installed_profile
     from mesh.install.manifests import render
     from mesh.install.profiles import DEFAULT
+    from mesh.install.telemetry import telemetry_rules
 
     if dry_run:
         import yaml
 
-        yaml.safe_dump_all(render(profile or DEFAULT), sys.stdout, sort_keys=False)
+        yaml.safe_dump_all([*render(profile or DEFAULT), *telemetry_rules()], sys.stdout, sort_keys=False)
         return
     client = Platform.connect(kubeconfig, context).client
     objects = render(profile or installed_profile(client))
-    bring(client, objects, progress=lambda line: print(line, file=sys.stderr))
+    bring(client, objects, telemetry_rules(), progress=lambda line: print(line, file=sys.stderr))
     print("the mesh is installed")
 
 
@@ -50,8 +51,9 @@ def uninstall(
     from mesh.install.apply import installed_profile
     from mesh.install.apply import uninstall as remove
     from mesh.install.manifests import render
+    from mesh.install.telemetry import telemetry_rules
 
     client = Platform.connect(kubeconfig, context).client
-    objects = render(profile or installed_profile(client))
+    objects = [*render(profile or installed_profile(client)), *telemetry_rules()]
     remove(client, objects, progress=lambda line: print(line, file=sys.stderr))
     print("the mesh is gone")

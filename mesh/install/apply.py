@@ -1,7 +1,9 @@
 """Puts the mesh's objects into a cluster by server-side apply, waits until they run; takes them away."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -16,6 +18,11 @@ ROOT_MAP, ROOT_LABEL, KEYS = "istio-ca-root-cert", "istio.io/config=true", "isti
 LEDGER = "trust.istio.io/ledger=true"
 STATE = ("secrets/istio-ca-secret", "configmaps/istio-trust", "configmaps/istio-revocations")
 OPERATORS = "cacerts"
+CONTROL_PLANE = frozenset({"istio-pilot", "istio-citadel", "istio-galley"})
+WEBHOOK = "failed calling webhook"
+GALLEY, RETRY = 15.0, 0.1
+"""Seconds until Galley must be reached, and between attempts."""
+
 Progress = Callable[[str], None]
 
 
@@ -24,9 +31,15 @@ def silent(_: str) -> None:
 
 
 def install(
-    client: Any, objects: Sequence[Obj], *, progress: Progress = silent, timeout: float = 120.0
+    client: Any,
+    objects: Sequence[Obj],
+    rules: Sequence[Obj] = (),
+    *,
+    progress: Progress = silent,
+    timeout: float = 120.0,
 ) -> None:
-    """Apply `objects` in their order and wait until every Deployment among them is available.
+    """Apply `objects` in their order and wait until every Deployment among them is available. `rules` are
+    configuration: Galley is asked about each, so they follow once it runs.
 
     `client` is an `ApiClient` of the `kubernetes` library. Applying twice changes nothing. Processes that
     another profile brought end first: two authorities would write the same trust.
@@ -39,7 +52,36 @@ def install(
         for _, group in groupby(objects, key=lambda obj: obj["kind"]):
             list(pool.map(server.apply, group))
     deployments = [obj for obj in objects if obj["kind"] == "Deployment"]
-    wait_until_available(server, deployments, progress, timeout)
+    first = [obj for obj in deployments if obj["metadata"]["name"] in CONTROL_PLANE]
+    wait_until_available(server, first, progress, timeout)
+    configure(server, rules, progress)
+    wait_until_available(server, [obj for obj in deployments if obj not in first], progress, timeout)
+
+
+def configure(server: Server, rules: Sequence[Obj], progress: Progress) -> None:
+    """Apply configuration, each kind before those that name it. While the API server does not reach Galley
+    yet (its certificate is not known there), it is tried again.
+    """
+    if not rules:
+        return
+    progress(f"applying {len(rules)} rules of telemetry")
+    with ThreadPoolExecutor(4) as pool:
+        for _, group in groupby(rules, key=lambda obj: obj["kind"]):
+            list(pool.map(partial(admitted, server), group))
+
+
+def admitted(server: Server, obj: Obj) -> None:
+    """Apply an object about which Galley is asked. Raises `InstallFailed` with its words."""
+    deadline = time.monotonic() + GALLEY
+    while True:
+        try:
+            server.apply(obj)
+        except InstallFailed as error:
+            if WEBHOOK not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY)
+        else:
+            return
 
 
 def installed_profile(client: Any, namespace: str = "istio-system") -> str:

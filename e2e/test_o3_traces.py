@@ -1,12 +1,14 @@
 """O3: traces of the demo: who called whom, with which context, how often, and with what rules add.
 
-Envoy's tracer makes the spans; the built-in collector of istio-telemetry keeps them and is asked as Zipkin is.
+Envoy's tracer makes the spans; the built-in collector of istio-telemetry keeps them and is asked as Zipkin
+is.
 """
 
 import json
 import math
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlencode
 
@@ -65,10 +67,10 @@ def traces(mixer: Mixer) -> Traces:
 
 
 @pytest.fixture
-def all_sampled(weather: Weather, mixer: Mixer) -> Iterator[None]:
+def all_sampled(weather: Weather) -> Iterator[None]:
     """Every request begins a trace."""
     with weather.mesh.undoing():
-        mixer.apply([telemetry("all", "istio-system", randomSamplingPercentage=100)])
+        weather.mesh.apply(telemetry("all", "istio-system", randomSamplingPercentage=100))
         yield
 
 
@@ -131,7 +133,7 @@ def test_the_demo_from_the_gateway_to_the_recommendation(
     found = way(spans, leaf)
     assert [(each["kind"], each["localEndpoint"]["serviceName"]) for each in found] == list(CHAIN)
     assert found[0]["parentId"] == "00000000000000aa"
-    for parent, child in zip(found, found[1:], strict=False):
+    for parent, child in pairwise(found):
         follows(parent, child)
     (ads,) = of(spans, "SERVER", "advertisement.weather")
     assert [each["id"] for each in way(spans, ads)[:2]] == [each["id"] for each in found[:2]]
@@ -163,7 +165,7 @@ CALLS = 400
 
 
 @pytest.mark.parametrize("share", [0, 30, 100])
-def test_sampling_of_one_workload(weather: Weather, mixer: Mixer, traces: Traces, share: int) -> None:
+def test_sampling_of_one_workload(weather: Weather, traces: Traces, share: int) -> None:
     """Of 400 calls a share is traced. By Hoeffding's bound it is further off than by 54 calls fewer than once
     in 10^6 runs: 2 exp(-2 n t^2) with t = 0.135. At 0 and 100 per cent there is nothing left to chance.
     """
@@ -171,11 +173,9 @@ def test_sampling_of_one_workload(weather: Weather, mixer: Mixer, traces: Traces
     margin = math.ceil(math.sqrt(math.log(2e6) / (2 * CALLS)) * CALLS) if 0 < share < 100 else 0
     tags = {"mark": {"header": {"name": "x-mark"}}}
     with weather.mesh.undoing():
-        mixer.apply([
-            telemetry(
-                "share", "weather", {"app": "client"}, randomSamplingPercentage=share, customTags=tags
-            )
-        ])  # fmt: skip
+        weather.mesh.apply(
+            telemetry("share", "weather", {"app": "client"}, randomSamplingPercentage=share, customTags=tags)
+        )
         weather.client.get(weather.forecast, count=CALLS, concurrency=8, headers={"x-mark": mark}).check(
             all_ok()
         )

@@ -1,6 +1,7 @@
 """Entry point of `istio-policy`: puts it together and runs it until SIGTERM."""
 
 import argparse
+import os
 from collections.abc import Sequence
 
 from mesh import program
@@ -8,6 +9,8 @@ from mesh import program
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run and exit: 0 asked to end, 1 refused with a message, 2 wrong usage."""
+    # Envoy's SNI names no host of ours, and gRPC would complain of each handshake; read at its import.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from mesh.mixer.platform import wrong
 
     options = parser().parse_args(arguments)

@@ -7,7 +7,7 @@ from typing import Any
 from tests.pilot.authz.calls import Call
 
 PRINCIPALS = ("cluster.local/ns/weather/sa/frontend", "cluster.local/ns/other/sa/frontend", None)
-TEXTS = ("", "a", "ab", "abc", "Abc", "b", "x*", "v1")
+TEXTS = ("", "a", "ab", "abc", "Abc", "b", "x*", "v1", "a,b", "50%")
 PATHS = ("/", "/a", "/a/b", "/a?x=1", "/abc")
 METHODS = ("GET", "POST", "PUT")
 HEADERS = ("x-a", "x-b", "user-agent")
@@ -84,6 +84,29 @@ class Made:
             return f"!({self.match(depth - 1)})"
         return f"({self.match(depth - 1)} {sign} {self.match(depth - 1)})"
 
+    def entries(self, kind: str) -> list[str]:
+        """Entries of a list."""
+        given = REGEXES if kind == "REGEX" else (*TEXTS, *PATHS, "GET", "frontend")
+        return sorted({self.one(given) for _ in range(self.chance.randint(1, 4))})
+
+    def role(self, name: str) -> dict[str, Any]:
+        """A role that grants something."""
+        rule: dict[str, Any] = {"services": [self.one(("*", "forecast*", "nothing"))]}
+        rule["methods"] = [self.one(("*", "GET", "P*"))]
+        if self.chance.random() < 0.5:
+            rule["paths"] = [self.one(("/a*", "*c", "/"))]
+        return {"name": name, "rules": [rule]}
+
+    def subject(self) -> dict[str, Any]:
+        """Who has a role."""
+        forms: list[dict[str, Any]] = [
+            {"user": self.one(("*", "cluster.local/ns/weather/*", "*/frontend"))},
+            {"group": self.one(GLOBS)},
+            {"properties": {"a": self.one(TEXTS[1:])}},
+        ]
+        chosen = self.chance.sample(forms, self.chance.randint(1, 2))
+        return {key: each for form in chosen for key, each in form.items()}
+
     def call(self) -> Call:
         """A call."""
         chosen = self.chance.sample(HEADERS, self.chance.randint(0, len(HEADERS)))
@@ -94,5 +117,5 @@ class Made:
             method=self.one(METHODS),
             path=self.one(PATHS),
             host=self.one(HOSTS),
-            headers={name: self.one(tuple(text for text in TEXTS if text)) for name in chosen},
+            headers={name: self.one(TEXTS) for name in chosen},
         )

@@ -16,6 +16,34 @@ pytestmark = pytest.mark.behaviour("P4")
 PORTS, CALLS, SEED = 40, 12, 20260704
 
 
+KINDS = ("STRINGS", "CASE_INSENSITIVE_STRINGS", "REGEX")
+
+
+def lists(seed: int = SEED, ports: int = PORTS) -> Iterator[dict[str, Any]]:
+    """A list for each port, white and black by turns, and a random value that is looked for."""
+    made = Made(random.Random(seed))
+    for index in range(ports):
+        kind, name = KINDS[index % 3], f"l{index:03}"
+        params = {"overrides": made.entries(kind), "entryType": kind, "blacklist": bool(index % 2)}
+        yield handler(name, "listchecker", **params)
+        yield instance(name, "listentry", value=made.text())
+        yield rule(name, f"destination.port == {FIRST + index}", [action(name, name)])
+
+
+def roles(seed: int = SEED, ports: int = PORTS) -> Iterator[dict[str, Any]]:
+    """Roles for each port, and a random subject and action."""
+    made = Made(random.Random(seed))
+    for index in range(ports):
+        name = f"r{index:03}"
+        every = [made.role("one"), made.role("other")]
+        bindings = [{"subjects": [made.subject(), made.subject()], "role": each} for each in ("one", "other")]
+        yield handler(name, "rbac", roles=every, bindings=bindings)
+        subject = {"user": "source.principal", "groups": made.text(), "properties": {"a": made.text()}}
+        act = {"service": "destination.service.host", "method": "request.method", "path": made.text()}
+        yield instance(name, "authorization", subject=subject, action=act)
+        yield rule(name, f"destination.port == {FIRST + index}", [action(name, name)])
+
+
 def generated(seed: int = SEED, ports: int = PORTS) -> Iterator[dict[str, Any]]:
     """A rule for each port, each with a random match."""
     made = Made(random.Random(seed))
@@ -26,9 +54,12 @@ def generated(seed: int = SEED, ports: int = PORTS) -> Iterator[dict[str, Any]]:
         yield rule(f"r{index:03}", match, [action("deny", "nothing")])
 
 
-@pytest.fixture(scope="module")
-def rules() -> Rules:
-    return Rules(generated(), PORTS)
+MAKERS = {"matches": generated, "lists": lists, "roles": roles}
+
+
+@pytest.fixture(scope="module", params=MAKERS)
+def rules(request: pytest.FixtureRequest) -> Rules:
+    return Rules(MAKERS[request.param](), PORTS)
 
 
 @pytest.fixture(scope="module")
@@ -37,25 +68,30 @@ def rig(rules: Rules, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]
         yield running
 
 
-def test_random_matches_decide_the_same(rig: Rig, rules: Rules) -> None:
+def test_random_rules_decide_the_same(rig: Rig, rules: Rules) -> None:
     made = Made(random.Random(SEED + 1))
     refused = 0
     for port in range(PORTS):
         for call in [made.call() for _ in range(CALLS)]:
             one, other = rig.compiled(call, port), rig.called(call, port)
-            match = rules.objects[port + 2]["spec"]["match"]
-            assert same(one, other), f"{match}\n{call}\ncompiled: {one}\ncalled: {other}"
-            refused += one.status == 403
+            assert same(one, other), f"{about(rules, port)}\n{call}\ncompiled: {one}\ncalled: {other}"
+            refused += one.status != 200
     assert PORTS * CALLS * 0.1 < refused < PORTS * CALLS * 0.9
 
 
 def test_what_is_compiled_asks_nobody(rig: Rig, rules: Rules) -> None:
     whole = [port for port in range(PORTS) if all(step.reply for step in rules.steps(port))]
-    assert len(whole) > PORTS / 2
+    assert len(whole) >= PORTS / 4
     before = rig.answered()
     for port in whole:
         rig.compiled(Call(identity="cluster.local/ns/weather/sa/frontend"), port)
     assert rig.answered() == before
+
+
+def about(rules: Rules, port: int) -> str:
+    """The objects of a port."""
+    mine = [each for each in rules.objects if each["metadata"]["name"][1:] == f"{port:03}"]
+    return "\n".join(str(each["spec"]) for each in mine)
 
 
 def same(one: Any, other: Any) -> bool:

@@ -20,7 +20,7 @@ from mesh.model import authorization
 from mesh.pilot.compile.messages import number, packed
 from mesh.pilot.compile.mixer.decide import Step
 from mesh.pilot.compile.mixer.formula import Formula
-from mesh.pilot.compile.mixer.meanings import Reply
+from mesh.pilot.compile.mixer.outcome import Reply
 
 RBAC = rbac_pb2.RBAC
 HttpFilter = http_connection_manager_pb2.HttpFilter

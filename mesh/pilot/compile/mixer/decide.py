@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mesh.pilot.compile.mixer import meanings
 from mesh.pilot.compile.mixer.formula import NEVER, Formula, one_of
 from mesh.pilot.compile.mixer.known import Known
-from mesh.pilot.compile.mixer.meanings import Reply
+from mesh.pilot.compile.mixer.outcome import Reply
 from mesh.pilot.compile.mixer.terms import NotHere
 from mesh.pilot.compile.mixer.values import SURE, Truth, truth
 from mesh.rules.resolve import RuleConfig, Ruleset
@@ -89,7 +89,7 @@ def checked(
     except NotHere as error:
         yield Step(name_of(rule), when, why=str(error))
         return
-    yield Step(name_of(rule), when & outcome.unmade, why="an attribute that an instance needs may be absent")
+    yield Step(name_of(rule), when & outcome.asked, why=outcome.why)
     for refused, reply in outcome.refusals:
         yield Step(name_of(rule), when & refused, reply)
 

@@ -184,7 +184,7 @@ class Known:
             case Kind.EXACT:
                 return bool(value == test.value)
             case Kind.ANY_CASE:
-                return text.lower() == test.value.lower()
+                return text.encode().lower() == test.value.encode().lower()  # ASCII alone, as in Envoy
             case Kind.PREFIX:
                 return text.startswith(test.value)
             case Kind.SUFFIX:

@@ -93,13 +93,18 @@ class Header:
 
     name: str
 
+    @property
+    def pseudo(self) -> bool:
+        """Whether it is one of HTTP/2's, of which there is one."""
+        return self.name.startswith(":")
+
     def test(self, test: Test) -> Formula:
         """Whether it passes; several of one name count as one, joined by commas."""
         return atom(header(name=self.name, string_match=test.text()))
 
     def present(self) -> Formula:
         """Whether it was sent, empty or not."""
-        return ALWAYS if self.name.startswith(":") else atom(header(name=self.name, present_match=True))
+        return ALWAYS if self.pseudo else atom(header(name=self.name, present_match=True))
 
     def operator(self) -> str:
         """As access logs write it."""

@@ -285,6 +285,11 @@ def sure(node: Node, known: Known) -> str:
     return found
 
 
+def present(found: Value) -> Formula:
+    """When there is a value."""
+    return one_of(choice.when for choice in found)
+
+
 # Tests
 
 

@@ -12,6 +12,8 @@ from typing import Literal
 Kind = Literal["COUNTER", "GAUGE", "DISTRIBUTION"]
 TYPES = {"COUNTER": "counter", "GAUGE": "gauge", "DISTRIBUTION": "histogram"}
 Labels = tuple[str, ...]
+Values = tuple[str | tuple[str, str], ...]
+"""The values of a family's labels, then further labels of one series with their values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Family:
         self.definition = definition
         self.dropped = 0
         self._clock = clock
-        self._series: dict[Labels, Series] = {}
+        self._series: dict[Values, Series] = {}
 
     def __repr__(self) -> str:
         return f"<Family {self.definition.name}: {len(self._series)} series, {self.dropped} dropped>"
@@ -49,7 +51,7 @@ class Family:
     def __len__(self) -> int:
         return len(self._series)
 
-    def write(self, labels: Labels, value: float, most: int) -> bool:
+    def write(self, labels: Values, value: float, most: int) -> bool:
         """Take a value; False if that would be a series more than `most`, which is dropped and counted."""
         series = self._series.get(labels)
         if series is None:
@@ -83,9 +85,7 @@ class Family:
         yield f"# HELP {what.name} {escaped_help(what.help or what.name)}\n"
         yield f"# TYPE {what.name} {TYPES[what.kind]}\n"
         for labels, series in self._series.items():
-            pairs = ",".join(
-                f'{name}="{escaped(value)}"' for name, value in zip(what.labels, labels, strict=True)
-            )
+            pairs = ",".join(f'{name}="{escaped(value)}"' for name, value in named(what.labels, labels))
             if what.kind == "DISTRIBUTION":
                 yield from self._histogram(pairs, series)
             else:
@@ -99,6 +99,14 @@ class Family:
             yield f'{name}_bucket{{{pairs}{comma}le="{bound}"}} {so_far}\n'
         yield f"{name}_sum{braced(pairs)} {number(series.value)}\n"
         yield f"{name}_count{braced(pairs)} {so_far}\n"
+
+
+def named(labels: Labels, values: Values) -> Iterator[tuple[str, str]]:
+    """Names and values of labels; an empty value is as good as none, so those are left out."""
+    for index, each in enumerate(values):
+        name, value = each if isinstance(each, tuple) else (labels[index], each)
+        if value:
+            yield name, value
 
 
 def braced(pairs: str) -> str:

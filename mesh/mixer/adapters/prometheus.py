@@ -20,7 +20,7 @@ from pydantic import Field
 from mesh.api.base import Model, PositiveDuration, at_most_one
 from mesh.api.checks import Fault, check
 from mesh.mixer.adapters.families import Definition, Family, Kind, Labels
-from mesh.mixer.adapters.values import shown
+from mesh.mixer.adapters.values import text
 from mesh.rules.adapter import Adapter, Environment, Instance
 from mesh.rules.types import ValueType
 
@@ -186,9 +186,15 @@ class Sink:
     family: Family
     labels: Labels
     factor: float
+    declared: frozenset[str]
     dropped: Callable[[], None]
     unread: Callable[[], None]
     told: bool = False
+
+    @property
+    def known(self) -> int:
+        """How many dimensions its instance has by itself."""
+        return len(self.declared)
 
 
 class Prometheus(Adapter[PrometheusParams]):
@@ -224,9 +230,8 @@ class Prometheus(Adapter[PrometheusParams]):
         }
         self._shelf.owner = self
         for metric in self.params.metrics:
-            sink = self._sink(metric)
             for name in of_instance(metric.instance_name, self.environment.types):
-                self._sinks.setdefault(name, []).append(sink)
+                self._sinks.setdefault(name, []).append(self._sink(metric, name))
 
     async def close(self) -> None:
         """Forget all, unless another took over."""
@@ -250,7 +255,9 @@ class Prometheus(Adapter[PrometheusParams]):
             sink.unread()
             return
         dimensions = values.get("dimensions") or {}
-        labels = tuple([shown(dimensions.get(name, "")) for name in sink.labels])
+        labels = tuple([text(dimensions.get(name, "")) for name in sink.labels])
+        if len(dimensions) > sink.known:
+            labels += further(dimensions, sink)
         if sink.family.write(labels, value, self.params.max_series):
             return
         self._expire()
@@ -272,15 +279,23 @@ class Prometheus(Adapter[PrometheusParams]):
             if gone:
                 self._store.expired.labels(self.environment.handler, name).inc(gone)
 
-    def _sink(self, metric: Metric) -> Sink:
+    def _sink(self, metric: Metric, instance: str) -> Sink:
         name, handler = metric.full_name(), self.environment.handler
+        dimensions = self.environment.types[instance].get("dimensions") or {}
         return Sink(
             self._shelf.families[name],
             metric.label_names,
             1000.0 if name.endswith(MILLISECONDS) else 1.0,
+            frozenset(dimensions) if isinstance(dimensions, Mapping) else frozenset(),
             self._store.dropped.labels(handler, name).inc,
             self._store.unread.labels(handler, name).inc,
         )
+
+
+def further(dimensions: Mapping[str, Any], sink: Sink) -> tuple[tuple[str, str], ...]:
+    """Labels beyond those of the instance: what a Telemetry adds to calls."""
+    names = sorted(name for name in dimensions if name not in sink.declared)
+    return tuple((name, text(dimensions[name])) for name in names if LABEL.fullmatch(name))
 
 
 def of_instance(name: str, types: Types) -> Iterator[str]:

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from mesh.api.base import Model, PositiveDuration
 from mesh.api.checks import Fault, check
-from mesh.mixer.adapters.values import shown
+from mesh.mixer.adapters.values import text
 from mesh.rules.adapter import Adapter, Environment, Instance
 from mesh.rules.types import ValueType
 
@@ -107,7 +107,7 @@ class Usage(Adapter[UsageParams]):
         """Add up."""
         start = period_of(self.environment.clock(), self.params.period)
         for each in instances:
-            consumer = shown((each.values.get("dimensions") or {}).get(self.params.consumer, ""))
+            consumer = text((each.values.get("dimensions") or {}).get(self.params.consumer, ""))
             found = self._sums.get((start, consumer))
             if found is None:
                 if len(self._sums) >= self.params.max_consumers:

@@ -1,30 +1,38 @@
-"""Values of expressions as text, for labels and ledgers."""
+"""Values of attributes as text, number and JSON, the same for all adapters that write them somewhere."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 
 
-def shown(value: Any) -> str:
-    """A value as text.
-
-    >>> shown(True), shown(bytes([10, 0, 0, 1])), shown(timedelta(seconds=1.5)), shown(200)
-    ('true', '10.0.0.1', '1.5s', '200')
-    """
+def text(value: Any) -> str:
+    """A value as a label or a field of a line."""
     if isinstance(value, str):
         return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    found = plain(value)
+    if isinstance(found, bool):
+        return "true" if found else "false"
+    return str(found)
+
+
+def plain(value: Any) -> Any:
+    """A value that JSON has: addresses, times and durations as text, as classic Mixer writes them."""
     if isinstance(value, bytes):
-        return address(value)
+        return str(ip_address(value)) if len(value) in (4, 16) else value.hex()
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, timedelta):
-        return f"{value.total_seconds():g}s"
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+        return f"{value.total_seconds() * 1000:.6g}ms"
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    return value
 
 
-def address(value: bytes) -> str:
-    """An IP address of 4 or 16 bytes; an IPv4 one within IPv6 as IPv4."""
-    if len(value) not in {4, 16}:
-        return value.hex()
-    found = ip_address(value)
-    return str(getattr(found, "ipv4_mapped", None) or found)
+def number(value: Any) -> float:
+    """A value as a number, durations in seconds; raises ValueError for what is none."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bool) or value is None:
+        return float(bool(value))
+    return float(value)

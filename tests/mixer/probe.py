@@ -32,6 +32,7 @@ class ProbeParams(Model):
     uses: int = 2**31 - 1
     output: dict[str, str] = Field(default_factory=dict)
     limit: int = 0
+    refuses: tuple[str, ...] = ()
     retry_after: float = 0.0
     start: str = ""
     raises: str = ""
@@ -67,6 +68,8 @@ class Probe(Adapter[ProbeParams]):
             await (Probe.blocked or asyncio.Event()).wait()
         output = {**self.params.output, **{key: str(value) for key, value in instance.values.items()}}
         given = self.params
+        if instance.values.get("value") in given.refuses:
+            return CheckResult(Code.PERMISSION_DENIED, "refused", given.seconds, given.uses)
         return CheckResult(Code(given.code), given.message, given.seconds, given.uses, output)
 
     async def quota(self, instance: Instance, amount: int, *, best_effort: bool, dedup: str) -> QuotaResult:

@@ -1,6 +1,5 @@
 """P1: what expressions come to, which types they have, and what is said of wrong ones."""
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -174,12 +173,11 @@ def test_the_type_that_is_expected_is_demanded() -> None:
 
 
 @pytest.mark.parametrize("sign", ["|", "+", "&&", "||", "=="])
-def test_long_chains_are_checked_in_no_time(sign: str) -> None:
-    begun = time.perf_counter()
+def test_long_chains_are_checked_at_once(sign: str) -> None:
+    """A checker that types a part more than once would not come to an end."""
     word = "true" if sign in ("&&", "||", "==") else '"a"'
     compile_expression(f" {sign} ".join([word] * 100))
     nested = word
     for _ in range(30):
         nested = f"({nested} {sign} {word})"
-    compile_expression(nested)
-    assert time.perf_counter() - begun < 1
+    assert compile_expression(nested).type in (V.STRING, V.BOOL)

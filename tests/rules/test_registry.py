@@ -1,36 +1,27 @@
 """P1: a new adapter is one class, in any package: found by its entry point, used by rules, checked."""
 
+import asyncio
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Coroutine, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from mesh.rules.adapter import CheckResult, Code, Environment, Instance
 from mesh.rules.admission import problems_of
 from mesh.rules.registry import GROUP, adapters, loaded, unfit
 from mesh.rules.resolve import resolve
 from tests.rules.adapters import Denier, objects
 
 pytestmark = pytest.mark.behaviour("P1")
-MODULE = """
-from mesh.api.base import Model
-from mesh.rules.adapter import Adapter, CheckResult, Code, Instance
-
-
-class Params(Model):
-    greeting: str = "hello"
-
-
-class Polite(Adapter[Params]):
-    name = "polite"
-    templates = frozenset({"listentry"})
-    Params = Params
-
-    async def check(self, instance: Instance) -> CheckResult:
-        said = instance.values["value"] == self.params.greeting
-        return CheckResult() if said else CheckResult(Code.PERMISSION_DENIED, "say hello first")
-"""
+GUIDE = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+MODULE, RULES = (
+    GUIDE.partition(f"```{language}\n")[2].partition("```")[0] for language in ("python", "yaml")
+)
 ENTRIES = """
 [meshwright.adapters]
 polite = polite_adapter:Polite
@@ -39,24 +30,11 @@ broken = polite_adapter:Missing
 gone = no_such_module:Adapter
 stranger = collections:OrderedDict
 """
-RULE = """
-kind: handler
-metadata: {name: greeted}
-spec: {compiledAdapter: polite, params: {greeting: good day}}
----
-kind: listentry
-metadata: {name: word}
-spec: {value: 'request.headers["x-word"] | ""'}
----
-kind: rule
-metadata: {name: greet}
-spec: {actions: [{handler: greeted, instances: [word.listentry]}]}
-"""
 
 
 @pytest.fixture
 def package(tmp_path: Path) -> Iterator[Path]:
-    """Another package, as pip would have installed it."""
+    """The package of CONTRIBUTING.md, as pip would have installed it."""
     (tmp_path / "polite_adapter.py").write_text(MODULE)
     info = tmp_path / "polite_adapter-1.0.dist-info"
     info.mkdir()
@@ -75,12 +53,22 @@ def test_an_adapter_of_another_package_serves_rules(package: Path) -> None:
     assert found["polite"].__module__ == "polite_adapter"
     assert "polite-too" in found
     assert not {"broken", "gone", "stranger"} & set(found)
-    rules = resolve(objects(RULE), found)
+    rules = resolve(objects(RULES), found)
     assert not rules.problems
     (handler,) = rules.handlers.values()
     assert handler.params.model_dump() == {"greeting": "good day"}
-    (wrong,) = problems_of(objects(RULE.replace("greeting:", "greting:"))[0], found)
+    environment = Environment(handler.name, time.time, time.monotonic, nowhere, CollectorRegistry(), package)
+    adapter = handler.adapter(handler.params, environment)
+    assert asyncio.run(adapter.check(Instance("i", "listentry", {"value": "good day"}))).code == Code.OK
+    refused = asyncio.run(adapter.check(Instance("i", "listentry", {"value": "hi"})))
+    assert refused == CheckResult(Code.PERMISSION_DENIED, "say good day first")
+    (wrong,) = problems_of(objects(RULES.replace("greeting:", "greting:"))[0], found)
     assert (wrong.path, wrong.remedy) == ("spec.params.greting", "did you mean greeting?")
+
+
+def nowhere(work: Coroutine[Any, Any, None], name: str) -> None:
+    """This adapter has nothing to do in the background."""
+    raise AssertionError(name)
 
 
 def test_the_meshs_own_adapters_are_found_by_the_same_way() -> None:

@@ -91,18 +91,18 @@ class Made:
 
     def role(self, name: str) -> dict[str, Any]:
         """A role that grants something."""
-        rule: dict[str, Any] = {"services": [self.one(("*", "forecast*", "nothing"))]}
+        rule: dict[str, Any] = {"services": [self.one(("*", "*", "forecast*", "nothing"))]}
         rule["methods"] = [self.one(("*", "GET", "P*"))]
-        if self.chance.random() < 0.5:
+        if self.chance.random() < 0.3:
             rule["paths"] = [self.one(("/a*", "*c", "/"))]
         return {"name": name, "rules": [rule]}
 
     def subject(self) -> dict[str, Any]:
         """Who has a role."""
         forms: list[dict[str, Any]] = [
-            {"user": self.one(("*", "cluster.local/ns/weather/*", "*/frontend"))},
-            {"group": self.one(GLOBS)},
-            {"properties": {"a": self.one(TEXTS[1:])}},
+            {"user": self.one(("*", "*", "cluster.local/ns/weather/*", "*/frontend"))},
+            {"group": self.one((*GLOBS, "*", "*"))},
+            {"properties": {"a": self.one((*TEXTS[1:], "*", "*"))}},
         ]
         chosen = self.chance.sample(forms, self.chance.randint(1, 2))
         return {key: each for form in chosen for key, each in form.items()}

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from tests.pilot.mixer.generate import Made
 
 pytestmark = pytest.mark.behaviour("P4")
 
-PORTS, CALLS, SEED = 40, 12, 20260704
+PORTS, CALLS, SEED = 24, 8, 20260704
 
 
 KINDS = ("STRINGS", "CASE_INSENSITIVE_STRINGS", "REGEX")
@@ -24,7 +25,11 @@ def lists(seed: int = SEED, ports: int = PORTS) -> Iterator[dict[str, Any]]:
     made = Made(random.Random(seed))
     for index in range(ports):
         kind, name = KINDS[index % 3], f"l{index:03}"
-        params = {"overrides": made.entries(kind), "entryType": kind, "blacklist": bool(index % 2)}
+        params: dict[str, Any] = {
+            "overrides": made.entries(kind),
+            "entryType": kind,
+            "blacklist": bool(index % 2),
+        }
         yield handler(name, "listchecker", **params)
         yield instance(name, "listentry", value=made.text())
         yield rule(name, f"destination.port == {FIRST + index}", [action(name, name)])
@@ -101,3 +106,16 @@ def same(one: Any, other: Any) -> bool:
         other.body,
         other.headers.get("content-type"),
     )
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("maker", MAKERS)
+def test_many_random_rules_decide_the_same(maker: str, seed: int, tmp_path: Path) -> None:
+    rules = Rules(MAKERS[maker](seed, 150), 150)
+    made = Made(random.Random(seed + 1000))
+    with both_ways(rules, 150, tmp_path) as rig:
+        for port in range(150):
+            for call in [made.call() for _ in range(10)]:
+                one, other = rig.compiled(call, port), rig.called(call, port)
+                assert same(one, other), f"{about(rules, port)}\n{call}\ncompiled: {one}\ncalled: {other}"

@@ -97,7 +97,7 @@ def test_the_cache_changes_no_answer(tmp_path: Path) -> None:
 def compared(rig: Rig, loop: asyncio.AbstractEventLoop) -> None:
     """Compare two checkers on the same rules, one without a cache."""
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
     @given(rules(), st.lists(calls(), min_size=5, max_size=25))
     def same(objects: list[dict[str, Any]], asked: list[dict[str, Any]]) -> None:
         asyncio.run_coroutine_threadsafe(both(rig, objects, asked), loop).result(30)

@@ -13,7 +13,6 @@ from prometheus_client import CollectorRegistry
 from mesh.mixer.attributes.workload import Workloads
 from mesh.mixer.core import Following
 from mesh.mixer.exposed import CONTENT_TYPE, billed, scraped
-from mesh.mixer.exposed import CONTENT_TYPE, billed, scraped
 from mesh.mixer.handlers import Surroundings
 from mesh.mixer.metrics import HandlerMetrics
 from mesh.mixer.peers import Peers
@@ -121,10 +120,6 @@ def _listening(server: ReportServer, world: World, settings: Settings) -> int:
         return server.listen(f"{LOOPBACK}:{settings.grpc}")
     credentials = grpc_credentials(world.identity, world.trust.roots, mutual=True)
     return server.listen(f"{settings.host}:{settings.grpc}", credentials)
-
-
-def _adapters(following: Following) -> list[Adapter[Any]]:
-    return [each.adapter for each in following.live.running.values()]
 
 
 def _adapters(following: Following) -> list[Adapter[Any]]:

@@ -139,11 +139,13 @@ def question(key: int) -> bytes:
 async def serve(folder: Path) -> None:
     """Run istio-policy; print its port."""
     from mesh.galley.source.files import FileSource
+    from mesh.log import configure
     from mesh.mixer.policy.serving import Settings, serving
     from mesh.mixer.world import World
     from mesh.registry.static import StaticRegistry
     from mesh.tasks import background
 
+    configure("error")  # the port must be the only line
     world = World(StaticRegistry(folder / "services.yaml"), FileSource([folder / "rules.yaml"]))
     async with AsyncExitStack() as stack:
         world.tasks = [

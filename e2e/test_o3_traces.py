@@ -209,6 +209,7 @@ def test_who_wants_no_trace_gets_none(weather: Weather, traces: Traces) -> None:
 def test_rules_add_tags_and_each_span_is_forwarded_once(
     weather: Weather, mixer: Mixer, traces: Traces
 ) -> None:
+    mark = secrets.token_hex(4)
     fields: Obj = {
         "traceId": 'request.headers["x-b3-traceid"]',
         "spanId": 'request.headers["x-b3-spanid"]',
@@ -219,6 +220,7 @@ def test_rules_add_tags_and_each_span_is_forwarded_once(
         "sourceName": 'source.workload.name | "unknown"',
         "destinationName": 'destination.workload.name | "unknown"',
         "spanTags": {
+            "run": f'"{mark}"',
             "user": 'request.headers["end-user"] | "nobody"',
             "caller": 'source.labels["app"] | ""',
             "called": 'destination.service.host | ""',
@@ -241,6 +243,8 @@ def test_rules_add_tags_and_each_span_is_forwarded_once(
         assert server["tags"]["called"] == "forecast.weather.svc.cluster.local"
         name = 'mixer_dispatches_total{adapter="zipkin",handler="spans.weather"}'
         sent = mixer.metrics(TELEMETRY).get(name, 0) - before.get(name, 0)
-        every = [span for each in traces.ask("traces", annotationQuery="user", limit=1000) for span in each]
-        tagged = [each for each in every if "user" in each["tags"]]
+        every = [
+            span for each in traces.ask("traces", annotationQuery=f"run={mark}", limit=1000) for span in each
+        ]
+        tagged = [each for each in every if each["tags"].get("run") == mark]
         assert sent == len(tagged) >= 2, tagged

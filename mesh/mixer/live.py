@@ -106,6 +106,7 @@ class Live:
         self.users = 0
         self._released = released
         self._retired = False
+        self._namespaces = frozenset(rule.namespace for rule in ruleset.rules)
         self._bound: dict[tuple[Variety, str], tuple[BoundRule, ...]] = {}
 
     def __repr__(self) -> str:
@@ -132,10 +133,15 @@ class Live:
 
     def rules(self, variety: Variety, namespace: str) -> tuple[BoundRule, ...]:
         """The rules for calls in a namespace: the root namespace's first, each in order of names."""
-        found = self._bound.get((variety, namespace))
+        scope = self.scope(namespace)
+        found = self._bound.get((variety, scope))
         if found is None:
-            found = self._bound[variety, namespace] = tuple(self._bind_all(variety, namespace))
+            found = self._bound[variety, scope] = tuple(self._bind_all(variety, scope))
         return found
+
+    def scope(self, namespace: str) -> str:
+        """A namespace, or "" for all that have no rules: proxies could name others without end."""
+        return namespace if namespace in self._namespaces else ""
 
     def report(self, calls: Iterable[tuple[Mapping[str, Any], str]]) -> int:
         """Hand reports of calls (attributes, namespace) to the handlers, those of one template together.

@@ -57,11 +57,17 @@ class CheckAttributes:
         return values
 
     def confirm(self, caller: Identity, values: Values) -> None:
-        """Raises `Stranger` if a proxy asks about calls to a workload of another account."""
+        """Raises `Stranger` if a proxy asks about calls to a workload of another account.
+
+        Of a workload that is not known yet its namespace must be the caller's.
+        """
         uid = values.get("context.reporter.uid")
         workload = self._workloads.named(uid or "")
         if not belongs(caller, workload):
             raise Stranger(f"{caller} asks about calls to {uid}, which runs as another account")
+        namespace = values.get("destination.namespace") or caller.namespace
+        if workload is None and namespace != caller.namespace:
+            raise Stranger(f"{caller} asks about calls to namespace {namespace}, where it does not run")
 
     def _where(self, values: Values, destination: Any, extensions: Mapping[str, str]) -> None:
         """Whom the call is for, and who asks."""

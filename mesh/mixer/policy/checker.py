@@ -61,7 +61,8 @@ class Checker:
             cache, quotas = self._of(live)
             namespace = values.get("destination.namespace") or ""
             rules = live.rules(Variety.CHECK, namespace)
-            found = await self._checked(cache, rules, namespace, values) if rules else ALLOWED
+            scope = live.scope(namespace)
+            found = await self._checked(cache, rules, scope, values) if rules else ALLOWED
             if found.allowed and quotas.any:
                 return await quotas.taken(values, namespace) or found
             return found
@@ -69,9 +70,9 @@ class Checker:
             live.leave()
 
     async def _checked(
-        self, cache: CheckCache, rules: tuple[BoundRule, ...], namespace: str, values: Mapping[str, Any]
+        self, cache: CheckCache, rules: tuple[BoundRule, ...], scope: str, values: Mapping[str, Any]
     ) -> Verdict:
-        found = cache.get(namespace, values)
+        found = cache.get(scope, values)
         if found is not None:
             self._metrics.hits.inc()
             return found
@@ -79,7 +80,7 @@ class Checker:
         bag = Recording(values)
         checks = Checks(bag)
         made = await checks.verdict(rules)
-        cache.put(namespace, bag.references, made, *shortest(checks.valid))
+        cache.put(scope, bag.references, made, *shortest(checks.valid))
         return made
 
 

@@ -16,6 +16,9 @@ from mesh.rules.adapter import QuotaResult
 from mesh.rules.resolve import QuotaRule
 from mesh.rules.templates import Variety
 
+SERVICES = 10_000
+"""Services whose quotas are remembered; proxies could name others without end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Charge:
@@ -65,6 +68,8 @@ class Quotas:
         key = (host, namespace)
         found = self._charges.get(key)
         if found is None:
+            if len(self._charges) >= SERVICES:
+                self._charges.clear()
             quotas = self._live.ruleset.quotas.for_destination(host, namespace)
             found = self._charges[key] = tuple(self._charge(each, namespace) for each in quotas)
         return found

@@ -58,7 +58,7 @@ class PolicyServer:
     ) -> None:
         self.gate = Gate(limits or Limits())
         self._checker = checker
-        self._attributes = attributes
+        self.attributes = attributes
         self._metrics = metrics
         self._peers = peers
         self._deadline = deadline
@@ -137,9 +137,9 @@ class PolicyServer:
         return grpc.StatusCode.INTERNAL, "the check failed; see the log of istio-policy"
 
     async def _answered(self, request: Any, context: Any) -> bytes:
-        values = self._attributes.of(request.attributes, self._told(request.attributes, context))
+        values = self.attributes.of(request.attributes, self._told(request.attributes, context))
         if self._peers is not None:
-            self._attributes.confirm(self._peers.identity(context), values)
+            self.attributes.confirm(self._peers.identity(context), values)
         async with asyncio.timeout(self._deadline):
             verdict = await self._checker.verdict(values)
         self._metrics.answered(verdict.code)

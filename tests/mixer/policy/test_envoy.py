@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from mesh.mixer.peers import Stranger
+from mesh.pki.spiffe import Identity
 from tests.galley.rig import Ca
 from tests.loops import run
 from tests.mixer.policy.envoy import Proxy, proxy
-from tests.mixer.policy.rig import Rig, action, handler, instance, rule, running
+from tests.mixer.policy.rig import Rig, action, handler, instance, request, rule, running
 from tests.mixer.policy.test_quotas import COUNT, KEEP, bound, budget, charged, quota
 
 pytestmark = pytest.mark.behaviour("W8", "P4")
@@ -134,5 +136,17 @@ def test_a_revoked_certificate_is_no_proof_any_more(tmp_path: Path) -> None:
             assert (await envoy.get()).status == 200
             ca.revoke(caller.pair.leaf.serial_number)
             assert (await envoy.get()).status == 503, "on the connection that is open"
+
+    run(work())
+
+
+def test_a_workload_that_is_not_known_yet_is_of_the_callers_namespace(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(tmp_path) as rig:
+            caller, attributes = Identity("cluster.local", "weather", "x"), rig.policy.server.attributes
+            asked = request(destination="10.9.9.9").attributes
+            attributes.confirm(caller, attributes.of(asked, {"destination.namespace": "weather"}))
+            with pytest.raises(Stranger, match="namespace other, where it does not run"):
+                attributes.confirm(caller, attributes.of(asked, {"destination.namespace": "other"}))
 
     run(work())

@@ -12,6 +12,7 @@ from typing import Any
 from mesh.api.errors import ConfigError, Problem
 from mesh.api.mixer import AttributeManifest, HeaderOperation, Rule
 from mesh.model import ConfigObject, ObjectKey
+from mesh.rules.advice import advice_on
 from mesh.rules.builder import Vocabulary
 from mesh.rules.names import leads_nowhere
 from mesh.rules.reading import (
@@ -24,7 +25,7 @@ from mesh.rules.reading import (
     told,
 )
 from mesh.rules.registry import adapters as installed
-from mesh.rules.resolve import resolve
+from mesh.rules.resolve import Ruleset, resolve
 from mesh.rules.types import ValueType
 from mesh.rules.vocabulary import ATTRIBUTES, Outputs, vocabulary
 
@@ -61,10 +62,17 @@ def judgement(
         return Judgement(tuple(errors), dangling=references and all(map(unknown_attribute, errors)))
     if not references:
         return Judgement()
-    found = tuple(reference_problems(obj, present, adapters))
+    after = resolve(beside(obj, present), adapters)
+    found = tuple(reference_problems(obj, present, after, adapters))
+    doubts = tuple(advice_on(obj, after))
     if obj.key.kind in REFERRING:
-        return Judgement(found, dangling=any(map(leads_nowhere, found)))
-    return Judgement(warnings=found)
+        return Judgement(found, doubts, dangling=any(map(leads_nowhere, found)))
+    return Judgement(warnings=(*found, *doubts))
+
+
+def beside(obj: ConfigObject, present: Mapping[ObjectKey, ConfigObject]) -> list[ConfigObject]:
+    """Mixer's objects as they would be with this one."""
+    return [*(each for key, each in present.items() if key.kind in KINDS and key != obj.key), obj]
 
 
 def unknown_attribute(problem: Problem) -> bool:
@@ -146,20 +154,19 @@ def manifest_problems(obj: ConfigObject) -> list[Problem]:
 
 
 def reference_problems(
-    obj: ConfigObject, present: Mapping[ObjectKey, ConfigObject], adapters: Adapters
+    obj: ConfigObject, present: Mapping[ObjectKey, ConfigObject], after: Ruleset, adapters: Adapters
 ) -> list[Problem]:
     """What is wrong with an object beside those present: names that lead nowhere, types that do not fit.
 
-    Of one that others use: what would be wrong with them that is not so now.
+    Of one that others use: what would be wrong with them that is not so now. `after` is all with the object.
     """
-    others = {key: each for key, each in present.items() if key.kind in KINDS}
-    after = resolve([*(each for key, each in others.items() if key != obj.key), obj], adapters).problems
     if obj.key.kind in REFERRING:
-        return [each for each in after if each.object == obj.key]
-    before = {(each.object, each.path) for each in resolve(others.values(), adapters).problems}
+        return [each for each in after.problems if each.object == obj.key]
+    now = resolve((each for key, each in present.items() if key.kind in KINDS), adapters)
+    before = {(each.object, each.path) for each in now.problems}
     return [
         Problem(obj.key, "spec", f"with this, {_at(each)}", each.remedy or "change what uses it, too")
-        for each in after
+        for each in after.problems
         if (each.object, each.path) not in before
     ]
 

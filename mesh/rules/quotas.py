@@ -35,9 +35,10 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """All bindings, in the order of their objects."""
+    """All bindings, in the order of their objects; `known` are the rules of all specs, bound or not."""
 
     bindings: tuple[Binding, ...] = ()
+    known: tuple[QuotaRule, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.bindings)
@@ -79,7 +80,7 @@ def quotas(
         )
         if rules:
             found += [Binding(host(each, binding.namespace), rules) for each in binding.spec.services]
-    return Quotas(tuple(found)), problems
+    return Quotas(tuple(found), tuple(rule for rules in known.values() for rule in rules)), problems
 
 
 def spec_problems(obj: ConfigObject, instances: Names[InstanceConfig]) -> list[Problem]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from mesh.api.errors import ConfigError
 from mesh.rules.admission import Judgement, judgement, problems_of
 from mesh.rules.vocabulary import ATTRIBUTES
 from tests.rules.adapters import ADAPTERS, objects
@@ -105,7 +106,7 @@ def test_a_binding_needs_its_spec_and_a_spec_its_quota() -> None:
         "kind: QuotaSpecBinding\nmetadata: {name: b}\nspec: {quotaSpecs: [{name: s}], services: [{name: a}]}"
     )
     assert judged(spec).dangling
-    assert judged(spec, quota) == Judgement()
+    assert not judged(spec, quota).errors
     assert judged(binding, quota).dangling
     assert judged(binding, f"{quota}\n---\n{spec}") == Judgement()
 
@@ -139,3 +140,27 @@ def test_the_vocabulary_has_the_types_of_istios_reference() -> None:
         "connection.received.bytes_total": "INT64", "origin.ip": "IP_ADDRESS", "request.api_key": "STRING",
     }  # fmt: skip
     assert {name: str(ATTRIBUTES[name]) for name in kinds} == kinds
+
+
+def test_headers_that_no_call_has_are_told() -> None:
+    handler, instance, rule = parts(NEWER)
+    found = judged(rule.replace("end-user", "End-User"), f"{handler}---{instance}")
+    assert not found.errors
+    (warning,) = found.warnings
+    assert warning.path == "spec.match"
+    assert warning.remedy == 'write request.headers["end-user"]'
+    text = "kind: listentry\nmetadata: {name: i}\nspec: {value: 'request.headers[\"X-A\"]'}"
+    assert "names of headers are in small letters" in judged(text).warnings[0].message
+
+
+def test_a_quota_that_nobody_keeps_is_told() -> None:
+    quota = "kind: quota\nmetadata: {name: q}\nspec: {dimensions: {}}"
+    spec = "kind: QuotaSpec\nmetadata: {name: s}\nspec: {rules: [{quotas: [{quota: q.quota, charge: 1}]}]}"
+    rule = "kind: rule\nmetadata: {name: r}\nspec: {actions: [{handler: deny, instances: [q.quota]}]}"
+    assert "no rule sends q.quota.weather" in judged(spec, quota).warnings[0].message
+    assert judged(spec, "---".join([f"{quota}\n", f"\n{rule}\n", parts(NEWER)[0]])) == Judgement()
+
+
+def test_header_operations_need_values() -> None:
+    with pytest.raises(ConfigError, match="nothing to APPEND"):
+        objects(HEADERS.replace('values: [asked.output.value, \'request.headers["x-b"] | "b"\'], ', ""))

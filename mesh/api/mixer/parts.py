@@ -11,7 +11,7 @@ from pydantic import ConfigDict
 from pydantic.alias_generators import to_camel
 
 from mesh.api.base import HeaderName, Model
-from mesh.api.checks import Fault, check
+from mesh.api.checks import Fault, advise, check
 
 
 class Parameters(Model):
@@ -75,6 +75,16 @@ class HeaderOperation(Model):
     name: HeaderName
     values: tuple[str, ...] = ()
     operation: Literal["REPLACE", "REMOVE", "APPEND"] = "REPLACE"
+
+    @check
+    def _values(self) -> Iterator[Fault]:
+        if self.operation != "REMOVE" and not self.values:
+            yield Fault("values", f"is empty, so there is nothing to {self.operation}", "write an expression")
+
+    @advise
+    def _ignored(self) -> Iterator[Fault]:
+        if self.operation == "REMOVE" and self.values:
+            yield Fault("values", "has no meaning for REMOVE", "leave it out")
 
 
 class RandomSampling(Model):

@@ -6,7 +6,9 @@ A change of one rule puts them together again, but only what comes out different
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mesh.pilot.mixer.settings import COMPILE
 from mesh.pilot.reader import Reader
+from mesh.rules.names import handler_name
 from mesh.rules.registry import adapters
 from mesh.rules.resolve import RuleConfig, Ruleset, resolve
 from mesh.rules.templates import Variety
@@ -31,6 +33,13 @@ class References:
 def ruleset(read: Reader) -> Ruleset:
     """All rules with what they name."""
     return resolve(read.mixer(), adapters())
+
+
+def counting(read: Reader) -> frozenset[str]:
+    """The handlers that let proxies count quotas of one workload alone."""
+    return frozenset(
+        handler_name(each.key) for each in read.mixer() if each.annotations.get(COMPILE, "").lower() == "true"
+    )
 
 
 def asking(rules: Ruleset) -> tuple[RuleConfig, ...]:

@@ -14,6 +14,9 @@ CHECK = "policy.istio.io/check"
 RETRIES = "policy.istio.io/checkRetries"
 TIMEOUT = "policy.istio.io/checkTimeout"
 ANNOTATIONS = (CHECK, RETRIES, TIMEOUT)
+COMPILE = "policy.istio.io/compile"
+"""On a handler that keeps quotas: `true` lets proxies count those of one workload alone."""
+
 ENABLE, DISABLE, ALLOW_ON_ERROR = "enable", "disable", "allow-on-error"
 MOST_RETRIES = 5
 LONGEST = 60.0  # seconds

@@ -108,13 +108,12 @@ def replies(steps: Iterable[tuple[int, Step]]) -> Iterator[http_connection_manag
     """The words of each refusal."""
     for index, step in steps:
         if step.reply is not None:
-            yield reply(name_of(index, step), step.reply)
+            yield reply(f"rbac_access_denied_matched_policy[{name_of(index, step)}]", step.reply)
 
 
-def reply(name: str, said: Reply) -> http_connection_manager_pb2.ResponseMapper:
-    """The words of one refusal."""
+def reply(details: str, said: Reply) -> http_connection_manager_pb2.ResponseMapper:
+    """The words of one refusal, known by its details."""
     result = ResponseMapper(status_code=number(said.status))
-    details = f"rbac_access_denied_matched_policy[{name}]"
     chosen = cel_pb2.ExpressionFilter(expression=f"response.code_details == '{details}'")
     result.filter.extension_filter.name = "cel"
     result.filter.extension_filter.typed_config.CopyFrom(packed(chosen))

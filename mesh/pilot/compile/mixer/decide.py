@@ -14,6 +14,7 @@ from mesh.pilot.compile.mixer.outcome import Reply
 from mesh.pilot.compile.mixer.terms import NotHere
 from mesh.pilot.compile.mixer.values import SURE, Truth, truth
 from mesh.rules.resolve import RuleConfig, Ruleset
+from mesh.rules.static import Budget
 from mesh.rules.templates import Variety
 
 
@@ -21,13 +22,15 @@ from mesh.rules.templates import Variety
 class Step:
     """One decision, in order: calls under `when` are refused with `reply`, or istio-policy is asked (None).
 
-    `why` says what makes the question necessary.
+    With a `budget` only those are refused that come when it is used up. `why` says what makes the question
+    necessary.
     """
 
     rule: str
     when: Formula
     reply: Reply | None = None
     why: str = ""
+    budget: Budget | None = None
 
 
 def name_of(rule: RuleConfig) -> str:
@@ -35,10 +38,9 @@ def name_of(rule: RuleConfig) -> str:
     return f"{rule.key.name}.{rule.namespace}"
 
 
-def decisions(rules: Ruleset, known: Known, root_namespace: str) -> tuple[Step, ...]:
-    """All decisions at a place, in the order in which istio-policy takes them."""
-    found = [step for rule in scoped(rules, known, root_namespace) for step in steps(rules, rule, known)]
-    return (*found, *quotas(rules, known, root_namespace))
+def checks(rules: Ruleset, mine: Iterable[RuleConfig], known: Known) -> tuple[Step, ...]:
+    """The decisions of rules' checks at a place, in the order in which istio-policy takes them."""
+    return tuple(step for rule in mine for step in steps(rules, rule, known))
 
 
 def scoped(rules: Ruleset, known: Known, root_namespace: str) -> list[RuleConfig]:
@@ -92,27 +94,6 @@ def checked(
     yield Step(name_of(rule), when & outcome.asked, why=outcome.why)
     for refused, reply in outcome.refusals:
         yield Step(name_of(rule), when & refused, reply)
-
-
-# Quotas
-
-
-def quotas(rules: Ruleset, known: Known, root_namespace: str) -> Iterator[Step]:
-    """The quotas that calls here take from, after all checks."""
-    place = known.place
-    bound = rules.quotas.for_destination(place.host, "" if place.gateway else place.namespace)
-    wanted = {each.quota for each in bound}
-    for rule in scoped(rules, known, root_namespace):
-        kept = wanted & {name for action in rule.actions for name in action.instances}
-        if kept:
-            yield from quota(rule, sorted(kept), known)
-
-
-def quota(rule: RuleConfig, kept: list[str], known: Known) -> Iterator[Step]:
-    """A rule that keeps quotas which calls here take from."""
-    when = matched(rule, known).may_hold
-    if when != NEVER:
-        yield Step(name_of(rule), when, why=f"quota {', '.join(kept)} is counted for the whole mesh")
 
 
 def questions(found: Iterable[Step]) -> Formula:

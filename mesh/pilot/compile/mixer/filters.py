@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from envoy.config.listener.v3 import listener_components_pb2
 
 from mesh.model import ObjectKey, authorization
-from mesh.pilot.compile.mixer import compiled, external, removal
+from mesh.pilot.compile.mixer import compiled, external, limits, removal
 from mesh.pilot.compile.mixer.checked import Checked
-from mesh.pilot.compile.mixer.decide import Step, decisions, questions
+from mesh.pilot.compile.mixer.decide import Step, questions, scoped
+from mesh.pilot.compile.mixer.decide import checks as checks_of
 from mesh.pilot.compile.mixer.formula import ALWAYS, NEVER, Formula
 from mesh.pilot.compile.mixer.known import Known
 from mesh.pilot.compile.mixer.place import Place
-from mesh.pilot.mixer.ruleset import ruleset
+from mesh.pilot.compile.mixer.quotas import quotas
+from mesh.pilot.mixer.ruleset import counting, ruleset
 from mesh.pilot.mixer.settings import Checks, checks
 from mesh.pilot.reader import Reader
 from mesh.rules.removal import wanted
@@ -29,6 +31,7 @@ class Order:
     before: tuple[tuple[int, Step], ...]
     asked: Formula
     after: tuple[tuple[int, Step], ...]
+    counted: tuple[tuple[int, Step], ...] = ()
 
     @property
     def refusals(self) -> tuple[tuple[int, Step], ...]:
@@ -39,9 +42,11 @@ class Order:
 def ordered(steps: tuple[Step, ...]) -> Order:
     """Decisions, parted at the first question."""
     first = next((index for index, step in enumerate(steps) if step.reply is None), len(steps))
-    mine = [(index, step) for index, step in enumerate(steps) if step.reply is not None]
+    every = [(index, step) for index, step in enumerate(steps) if step.reply is not None]
+    mine = [pair for pair in every if pair[1].budget is None]
     before = tuple(pair for pair in mine if pair[0] < first)
-    return Order(before, questions(steps), tuple(pair for pair in mine if pair[0] > first))
+    after = tuple(pair for pair in mine if pair[0] > first)
+    return Order(before, questions(steps), after, tuple(pair for pair in every if pair[1].budget))
 
 
 def http_filters(read: Reader, place: Place) -> Checked:
@@ -58,10 +63,10 @@ def http_filters(read: Reader, place: Place) -> Checked:
         filters += [*gate, external.http(how, extensions, noted)]
         if wanted(read.ask(ruleset).rules):
             filters.append(removal.http())
-    filters += compiled.http(order.after)
+    filters += [*compiled.http(order.after), *limits.http(order.counted)]
     return Checked(
         tuple(filters),
-        tuple(compiled.replies(order.refusals)),
+        (*compiled.replies(order.refusals), *limits.replies(order.counted)),
         {} if order.asked == NEVER else extensions,
     )
 
@@ -88,4 +93,8 @@ def how_checked(read: Reader, place: Place) -> Checks:
 def decided(read: Reader, place: Place) -> tuple[Step, ...]:
     """What becomes of the rules at a place; the same as before for as long as they mean the same there."""
     service = read.service(place.host) if place.host else None
-    return decisions(read.ask(ruleset), Known(place, service), read.mesh.root_namespace)
+    rules, known = read.ask(ruleset), Known(place, service)
+    mine = scoped(rules, known, read.mesh.root_namespace)
+    found = checks_of(rules, mine, known)
+    asked = questions(found) != NEVER
+    return (*found, *quotas(rules, mine, known, read.ask(counting), asked=asked))

@@ -5,6 +5,7 @@ Registered as any package does it: by an entry point in the metadata of a distri
 
 import asyncio
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,7 @@ class ProbeParams(Model):
     start: str = ""
     raises: str = ""
     hangs: bool = False
+    works: float = 0.0
 
 
 class Probe(Adapter[ProbeParams]):
@@ -64,6 +66,7 @@ class Probe(Adapter[ProbeParams]):
         self.asked += 1
         if self.params.raises:
             raise Broken(self.params.raises)
+        time.sleep(self.params.works)  # noqa: ASYNC251 - nothing else goes on meanwhile
         if self.params.hangs:
             await (Probe.blocked or asyncio.Event()).wait()
         output = {**self.params.output, **{key: str(value) for key, value in instance.values.items()}}

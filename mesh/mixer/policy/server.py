@@ -19,6 +19,7 @@ from mesh.mixer.peers import Peers, Stranger
 from mesh.mixer.policy.checker import Checker
 from mesh.mixer.policy.gate import Gate, Limits, Overloaded
 from mesh.mixer.policy.metrics import PolicyMetrics
+from mesh.mixer.policy.patience import Patience
 from mesh.mixer.seldom import Seldom
 from mesh.mixer.window import CannotListen
 
@@ -63,6 +64,7 @@ class PolicyServer:
         self._peers = peers
         self._deadline = deadline
         self._monotonic = monotonic
+        self._patience = Patience(monotonic)
         self._failures = Seldom(log, "no answer", monotonic)
         self._contexts: dict[str, Mapping[str, str]] = {}
         self._server: grpc.aio.Server = grpc.aio.server(options=OPTIONS)
@@ -99,8 +101,7 @@ class PolicyServer:
     async def _check(self, request: Any, context: Any) -> bytes:
         began = self._monotonic()
         try:
-            if not self.gate.try_enter():
-                await self.gate.wait()
+            await self._enter(context)
         except Overloaded as error:
             self._metrics.shed.inc()
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"istio-policy is overloaded: {error}")
@@ -116,6 +117,13 @@ class PolicyServer:
             self.gate.leave()
             self._metrics.seconds.observe(self._monotonic() - began)
         raise AssertionError("abort raises")
+
+    async def _enter(self, context: Any) -> None:
+        """Go in, or raise `Overloaded`; nothing has been looked at until then."""
+        if self._patience.late(context.peer(), context.time_remaining()):
+            raise Overloaded("this one has waited for half of its time")
+        if not self.gate.try_enter():
+            await self.gate.wait()
 
     def _refusal(self, error: Exception) -> tuple[grpc.StatusCode, str]:
         """How a call ends that gets no answer; counted, and in the log now and then."""

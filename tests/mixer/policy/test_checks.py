@@ -341,3 +341,19 @@ def test_a_proxy_that_does_not_wait_any_longer_is_counted(tmp_path: Path) -> Non
             assert await rig.metric('mixer_policy_failures_total{reason="abandoned"}') == 1
 
     run(work())
+
+
+def test_who_has_waited_too_long_is_turned_away_so_that_others_are_answered_in_time(tmp_path: Path) -> None:
+    async def work() -> None:
+        objects = [handler("busy", "probe", works=0.05), *asking("busy")]
+        async with running(tmp_path, *objects) as rig:
+            await rig.check(request(), within=1.0)
+            asked = [rig.check(request(), within=1.0) for _ in range(40)]
+            found = await asyncio.gather(*asked, return_exceptions=True)
+            answered = [each for each in found if not isinstance(each, BaseException)]
+            codes = {each.code() for each in found if isinstance(each, grpc.aio.AioRpcError)}
+            assert 5 <= len(answered) < 40, "twice as much is asked as can be done in their time"
+            assert grpc.StatusCode.UNAVAILABLE in codes
+            assert await rig.metric("mixer_policy_shed_total") > 0
+
+    run(work())

@@ -18,8 +18,12 @@ _ROUTER = {
 }
 # Envoy refuses regular expressions of more than 100 instructions by default; rules of users have longer ones.
 LIMITS = {"re2.max_program_size.error_level": 32768}
-# Spans go after a second, or when there are many: the first is Envoy's 5 s, the second its 5.
-SPANS = {"tracing.zipkin.flush_interval_ms": 1000, "tracing.zipkin.min_flush_spans": 100}
+# Spans go after a second, or when there are a hundred; Envoy's own are 5 s and 5 spans.
+SPANS = {
+    f"tracing.{tracer}.{name}": value
+    for tracer in ("zipkin", "opentelemetry")
+    for name, value in (("flush_interval_ms", 1000), ("min_flush_spans", 100))
+}
 # Soon again when Pilot is away: its return is noticed within seconds. Envoy adds jitter.
 BACK_OFF = {"base_interval": "0.1s", "max_interval": "2s"}
 # No limit but the machine's; said aloud, or Envoy warns that nobody said anything.

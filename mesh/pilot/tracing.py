@@ -30,6 +30,7 @@ from mesh.pilot.hosts import full
 from mesh.pilot.mixer.ruleset import ruleset
 from mesh.pilot.reader import Reader
 from mesh.pilot.selection import Applying, applying
+from mesh.pilot.tables import spread
 
 KIND = "Telemetry"
 ANNOTATION = "proxy.istio.io/config"
@@ -77,8 +78,10 @@ def traced(read: Reader, proxy: Proxy) -> Traced:
     config = proxy_tracing(read.mesh.default_config.tracing, annotation(proxy.metadata))
     rules = tuple(each for scope in scopes(read, proxy) for each in scope.spec.tracing)
     headers = read.ask(headers_wanted)
+    where = proxy.namespace
     return Traced(
-        one_side(read, rules, config, "SERVER", headers), one_side(read, rules, config, "CLIENT", headers)
+        one_side(read, where, rules, config, "SERVER", headers),
+        one_side(read, where, rules, config, "CLIENT", headers),
     )
 
 
@@ -95,7 +98,12 @@ def origins(read: Reader, proxy: Proxy) -> tuple[ObjectKey, ...]:
 
 
 def one_side(
-    read: Reader, rules: tuple[TracingRule, ...], config: ProxyTracing, side: Side, headers: tuple[str, ...]
+    read: Reader,
+    namespace: str,
+    rules: tuple[TracingRule, ...],
+    config: ProxyTracing,
+    side: Side,
+    headers: tuple[str, ...],
 ) -> Tracing | None:
     """How one side traces; None if it does not."""
     mine = [each for each in rules if for_side(each, side)]
@@ -103,8 +111,7 @@ def one_side(
         return None
     provider = provider_of(read, mine, config)
     host = hostname(provider.service) if provider else ""
-    service = read.service(host) if provider else None
-    if provider is None or service is None or service.port(provider.port) is None:
+    if provider is None or not reached(read, namespace, host, provider.port):
         return None
     sampling = last(mine, "random_sampling_percentage", config.sampling)
     tags = last([each for each in mine if each.custom_tags], "custom_tags", config.custom_tags)
@@ -118,6 +125,17 @@ def one_side(
         last(mine, "enable_istio_tags", config.enable_istio_tags is not False),
         last(mine, "use_request_id_for_trace_sampling", True),
     )
+
+
+def reached(read: Reader, namespace: str, host: str, port: int) -> bool:
+    """Whether workloads of a namespace have a cluster for a port of a service: Envoy refuses a listener whose
+    collector's cluster it does not have.
+    """
+    service = read.service(host)
+    if service is None or service.port(port) is None:
+        return False
+    seen = spread(service.export_to or read.mesh.default_service_export_to, service.namespace)
+    return "*" in seen or namespace in seen
 
 
 def for_side(rule: TracingRule, side: Side) -> bool:

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 
 from aiohttp import web
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+from opentelemetry.proto.trace.v1 import trace_pb2
 
 from mesh.mixer.tracing.app import routes
 from mesh.mixer.tracing.spans import Span
@@ -19,6 +21,7 @@ class Collector:
         self.store = SpanStore()
         self.bodies: list[bytes] = []
         self.spans: list[Span] = []
+        self.otlp: list[trace_service_pb2.ExportTraceServiceRequest] = []
         self.port = 0
         self._some = threading.Condition()
 
@@ -40,6 +43,30 @@ class Collector:
         found = self.until(lambda every: len(matching(every, request_id)) >= count)
         return sorted(matching(found, request_id), key=lambda each: each.timestamp)
 
+    async def _otlp(self, request: web.Request) -> web.Response:
+        message = trace_service_pb2.ExportTraceServiceRequest.FromString(await request.read())
+        with self._some:
+            self.otlp.append(message)
+            self._some.notify_all()
+        return web.Response(content_type="application/x-protobuf")
+
+    def otlp_spans(self) -> list[tuple[str, trace_pb2.Span]]:
+        """What came by OTLP: spans, each with its service."""
+        return [
+            (service_of(resource), span)
+            for message in self.otlp
+            for resource in message.resource_spans
+            for library in resource.instrumentation_library_spans
+            for span in library.spans
+        ]
+
+    def until_otlp(self, count: int, seconds: float = 20) -> list[tuple[str, trace_pb2.Span]]:
+        """Wait until so many spans came by OTLP."""
+        with self._some:
+            arrived = self._some.wait_for(lambda: len(self.otlp_spans()) >= count, seconds)
+            assert arrived, f"not within {seconds} s; there are {self.otlp_spans()}"
+            return self.otlp_spans()
+
     @web.middleware
     async def _keep(self, request: web.Request, handler: Callable[..., object]) -> web.StreamResponse:
         self.bodies.append(await request.read())
@@ -50,6 +77,7 @@ class Collector:
     async def serve(self, ready: threading.Event, ended: asyncio.Event) -> None:
         app = web.Application(middlewares=[self._keep])
         app.add_routes(routes(self.store, self.take))
+        app.router.add_post("/v1/traces", self._otlp)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
@@ -59,6 +87,12 @@ class Collector:
             await ended.wait()
         finally:
             await runner.cleanup()
+
+
+def service_of(resource: trace_pb2.ResourceSpans) -> str:
+    """The service whose spans these are."""
+    found = {each.key: each.value.string_value for each in resource.resource.attributes}
+    return found.get("service.name", "")
 
 
 def matching(spans: list[Span], request_id: str) -> list[Span]:

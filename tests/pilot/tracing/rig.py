@@ -44,7 +44,11 @@ spec:
   gateways: [edge]
   http: [{{route: [{{destination: {{host: forecast}}}}]}}]
 """
-SOON = {"tracing.zipkin.min_flush_spans": 1, "tracing.zipkin.flush_interval_ms": 100}
+SOON = {
+    f"tracing.{tracer}.{name}": value
+    for tracer in ("zipkin", "opentelemetry")
+    for name, value in (("min_flush_spans", 1), ("flush_interval_ms", 100))
+}
 
 
 @dataclass

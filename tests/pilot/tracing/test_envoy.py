@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.trace.v1 import trace_pb2
 
 from mesh.mixer.tracing.spans import Span
 from tests.pilot.tracing.rig import Rig, mesh, rig
@@ -128,6 +129,33 @@ def test_tags(traced: Rig) -> None:
     assert inner.tags["istio.canonical_revision"] == "latest"
     assert edge.tags["upstream_address"] == traced.direct.removeprefix("http://")
     assert spans_of(traced)[0].tags["user"] == "nobody"
+
+
+OTLP = {
+    "extensionProviders": [
+        {
+            "name": "otlp",
+            "opentelemetry": {"service": "zipkin.istio-system.svc.cluster.local", "port": 9411, "http": {}},
+        }
+    ],
+    "defaultProviders": {"tracing": ["otlp"]},
+}
+
+
+def test_a_provider_of_opentelemetry_gets_otlp_from_envoy_itself(tmp_path: Path) -> None:
+    with rig(tmp_path, mesh(100, **OTLP)) as found:
+        got = found.get(W3C)
+        spans = found.collector.until_otlp(2)
+    by_kind = {span.kind: (service, span) for service, span in spans}
+    _, client = by_kind[trace_pb2.Span.SPAN_KIND_CLIENT]
+    _, server = by_kind[trace_pb2.Span.SPAN_KIND_SERVER]
+    assert len(spans) == 2 and not found.collector.spans
+    assert client.trace_id.hex() == server.trace_id.hex() == TRACE
+    assert (client.parent_span_id.hex(), server.parent_span_id) == (PARENT, client.span_id)
+    assert client.start_time_unix_nano <= server.start_time_unix_nano
+    assert server.end_time_unix_nano <= client.end_time_unix_nano
+    assert got["traceparent"] == [f"00-{TRACE}-{server.span_id.hex()}-01"]
+    assert got["tracestate"] == ["vendor=42"]
 
 
 SHARE, CALLS = 30.0, 600

@@ -1,11 +1,13 @@
 """O3: how a workload is traced, put together from settings, annotation and Telemetry, narrow over wide."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mesh.api.meshconfig import MeshConfig
 from mesh.model import Labels, Proxy
+from mesh.pilot import tables
 from mesh.pilot.compile.tracing import ISTIO_TAGS
 from mesh.pilot.types import LDS
 from tests.pilot.compile.world import WEATHER, World, gateway, sidecar
@@ -149,6 +151,15 @@ def test_a_collector_that_comes_later_is_used() -> None:
     found.services(SERVICES)
     assert sampling(found) == (1.0, 1.0)
     found.remove_service("zipkin.istio-system.svc.cluster.local")
+    assert traced(found) == (None, None)
+
+
+def test_a_collector_that_a_namespace_does_not_see_is_not_used() -> None:
+    """Envoy would refuse the listener: it has no cluster for it."""
+    found = world()
+    host = "zipkin.istio-system.svc.cluster.local"
+    service = found.snapshot.get(tables.SERVICE, host)
+    found.put(replace(service, export_to=frozenset({"istio-system"})))
     assert traced(found) == (None, None)
 
 

@@ -5,6 +5,7 @@ stand beside each other, on ports of their own behind the same Place.
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,7 +32,9 @@ from tests.pilot.authz.gate import cluster
 from tests.pilot.authz.rig import Answer, Callers, Served, envoy, plain
 from tests.pilot.compile.world import World, sidecar
 
-ADDRESS = "127.3.0.1"
+ADDRESS = f"127.{30 + os.getpid() // 65536 % 64}.{os.getpid() // 256 % 256}.{os.getpid() % 254 + 1}"
+"""One for each process, since several may run these tests at once on the same ports."""
+
 CALLER = "127.2.0.1"
 CLUSTER = "outbound|15004||istio-policy.istio-system.svc.cluster.local"
 FIRST = 20000

@@ -30,12 +30,12 @@ def objects(
             "rateLimitAlgorithm": algorithm,
         }
     ]
-    keeper = handler("keeper", "memquota", quotas=quotas)  # type: ignore[arg-type]
+    keeper = handler("keeper", "memquota", quotas=quotas)
     if annotated:
         keeper["metadata"]["annotations"] = {"policy.istio.io/compile": "true"}
     yield keeper
     name = "destination.uid" if own else "destination.service.host"
-    yield instance("count", "quota", dimensions={"destination": name})  # type: ignore[arg-type]
+    yield instance("count", "quota", dimensions={"destination": name})
     yield rule("limit", match, [action("keeper", "count")])
     yield thing("QuotaSpec", "all", rules=[{"quotas": [{"quota": "count", "charge": 1}]}])
     yield thing(

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.behaviour("O1"), pytest.mark.usefixtures("steady")]
 FORECAST = 'reporter="destination",source_app="client",destination_app="forecast"'
 LABELS = {
     "reporter": "destination",
-    "source_workload": "client-v1",
+    "source_workload": "client",
     "source_workload_namespace": "weather",
     "source_principal": "spiffe://cluster.local/ns/weather/sa/client",
     "source_app": "client",

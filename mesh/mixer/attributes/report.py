@@ -99,11 +99,14 @@ class ReportAttributes:
 
     def _called(self, values: Values, common: Any, by: Reporter, authority: str) -> None:
         """The reporter is the one that is called."""
-        caller = common.downstream_remote_address.socket_address
+        origin = common.downstream_remote_address.socket_address
+        # What X-Forwarded-For says is the origin; who calls is at the connection's other end.
+        direct = common.downstream_direct_remote_address.socket_address
+        caller = direct if direct.address else origin
         tls = common.tls_properties
         values.update(source_of(self._workloads, caller.address, _uri(tls.peer_certificate_properties)))
         values["source.port"] = caller.port_value
-        values["origin.ip"] = packed(caller.address)
+        values["origin.ip"] = packed(origin.address)
         values["connection.mtls"] = "source.principal" in values
         if by.workload is not None:
             values.update(self._workloads.destination(by.workload))

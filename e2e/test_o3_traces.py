@@ -81,7 +81,7 @@ def traces(mixer: Mixer) -> Traces:
 def all_sampled(weather: Weather) -> Iterator[None]:
     """Every request begins a trace."""
     with weather.mesh.undoing():
-        weather.mesh.apply(telemetry("all", "istio-system", randomSamplingPercentage=100))
+        weather.mesh.apply(weather.rule("trace-all"))
         yield
 
 

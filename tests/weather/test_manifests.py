@@ -13,7 +13,9 @@ from weather.settings import PORTS
 
 pytestmark = pytest.mark.behaviour("W1")
 FILES = sorted(weather.FOLDER.rglob("*.yaml"))
-EXTRA = {"plain", "neighbour", "outside"}
+EXTRA = {"plain", "neighbour", "outside", "backends"}
+FOR_ALL = {"trace-all.yaml": {"istio-system"}}
+"""Rules for the whole mesh are in its own namespace."""
 
 
 def documents() -> list[dict[str, Any]]:
@@ -22,8 +24,9 @@ def documents() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_every_object_names_its_namespace(file: Path) -> None:
+    further = EXTRA if file.parent.name == "extra" else FOR_ALL.get(file.name, set())
+    allowed = {weather.NAMESPACE} | further
     for document in yaml.safe_load_all(file.read_text()):
-        allowed = EXTRA | {weather.NAMESPACE} if file.parent.name == "extra" else {weather.NAMESPACE}
         assert document["kind"] == "Namespace" or document["metadata"]["namespace"] in allowed
 
 

@@ -105,6 +105,26 @@ def questions(depth: int) -> list[Text]:
     ]
 
 
+PLAIN = (V.STRING, V.INT64, V.DURATION, V.TIMESTAMP)
+PATTERNS = TEXTS.map(quoted) | st.sampled_from(['"*"', '"w*"', '"*1"', '"*b*"', '""'])
+
+
+def plain() -> Text:
+    """What rules mostly say: attributes and keys held against literals, one after the other."""
+    order = st.sampled_from(["==", "==", "!=", "<", "<=", ">", ">="])
+    named = [(st.sampled_from(NAMES[kind]), LITERALS[kind]) for kind in PLAIN]
+    keys = st.builds('{}["{}"]'.format, st.sampled_from(NAMES[V.STRING_MAP]), st.sampled_from(["app", "no"]))
+    one = st.one_of(
+        *(st.builds("{} {} {}".format, names, order, literals) for names, literals in named),
+        st.builds("{} {} {}".format, keys, order, LITERALS[V.STRING]),
+        st.builds("({} | {}) {} {}".format, keys, LITERALS[V.STRING], order, LITERALS[V.STRING]),
+        st.builds("match({}, {})".format, st.sampled_from(NAMES[V.STRING]) | keys, PATTERNS),
+        st.builds("({} + {}) {} {}".format, named[1][0], named[1][1], order, named[1][1]),
+    )
+    some = st.lists(one, min_size=1, max_size=4)
+    return some.map(" && ".join) | some.map(" || ".join)
+
+
 def outcome(make: Any) -> Any:
     """The value with its type, or in which way there was none."""
     try:
@@ -129,6 +149,14 @@ def test_compiled_is_as_walked(given: tuple[V, str], values: dict[str, Any]) -> 
     noting = Recording(values)
     assert plain == outcome(lambda: compiled.evaluate(noting))
     assert {each if isinstance(each, str) else each[0] for each in noting.references} <= compiled.attributes
+
+
+@given(plain(), BAGS)
+@settings(deadline=None, database=None, max_examples=500)
+def test_plain_matches_are_as_walked(text: str, values: dict[str, Any]) -> None:
+    compiled = compile_expression(text, expected=V.BOOL)
+    walked = outcome(lambda: Walker(values, ATTRIBUTES).evaluate(parse(text), str(V.BOOL)))
+    assert outcome(lambda: compiled.evaluate(Bag(values))) == walked
 
 
 @given(texts(V.BOOL, 3), BAGS, BAGS)

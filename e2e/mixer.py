@@ -18,7 +18,7 @@ SYSTEM = "istio-system"
 POLICY, TELEMETRY = "istio-policy", "istio-telemetry"
 PROGRAMS = (POLICY, TELEMETRY)
 CONTAINER = "mixer"
-GROUPS = ("config.istio.io", "telemetry.istio.io")
+GROUPS = ("config.istio.io",)
 Metrics = Mapping[str, float]
 
 
@@ -215,7 +215,8 @@ def grown(read: Any, wanted: Mapping[str, float], *, deadline: float = 20) -> It
 
     def as_wanted() -> bool:
         now = read()
-        assert {name: now.get(name, 0) - before.get(name, 0) for name in wanted} == dict(wanted)
+        found = {name: now.get(name, 0) - before.get(name, 0) for name in wanted}
+        assert found == dict(wanted), f"{found}, not {dict(wanted)}"
         return True
 
     eventually(as_wanted, deadline)

@@ -75,13 +75,14 @@ def test_lists_of_every_kind(weather: Weather, mixer: Mixer, kind: str) -> None:
 
 
 def test_a_list_from_a_url_is_read_again(weather: Weather, mixer: Mixer, outside_servers: Outside) -> None:
-    url = outside_servers.put("/callers", ["one", "two"])
+    url = "http://shelf.outside.svc.cluster.local:8085/callers"
+    weather.client.call(url, method="PUT", body="one\ntwo\n").check(all_ok())
     params: Obj = {"providerUrl": url, "refreshInterval": "1s", "ttl": "5s", "cachingInterval": "1s"}
     fields: Obj = {"value": 'request.headers["x-key"] | ""'}
     mixer.apply(check("from-url", TO_FORECAST, ("listchecker", params), ("listentry", fields)))
     get = weather.client.get
     assert [get(weather.forecast, headers={"x-key": k})[0].ok for k in ("one", "three")] == [True, False]
-    outside_servers.put("/callers", ["three"])
+    weather.client.call(url, method="PUT", body="three\n").check(all_ok())
     eventually(lambda: get(weather.forecast, headers={"x-key": "three"})[0].ok, 10)
     eventually(lambda: not get(weather.forecast, headers={"x-key": "one"})[0].ok, 10)
 

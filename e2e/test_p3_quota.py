@@ -50,7 +50,8 @@ def of_frontend(weather: Weather, count: int) -> tuple[int, int]:
     """How many of so many calls of frontend forecast answered, and how many were refused with 429."""
     responses = weather.outside.get("/api/weather", count=count, concurrency=4)
     refused = [r for r in responses if not r.ok]
-    assert all("forecast answered 429" in r.body and "RESOURCE_EXHAUSTED" in r.body for r in refused)
+    wrong = [r for r in refused if "forecast answered 429: RESOURCE_EXHAUSTED" not in r.body]
+    assert not wrong, str(wrong[0])
     return len(responses) - len(refused), len(refused)
 
 
@@ -85,7 +86,7 @@ def test_a_refusal_says_why_and_when_to_come_again(weather: Weather, mixer: Mixe
     responses = weather.client.get(weather.forecast, count=3)
     assert [response.status for response in responses] == [200, 200, 429]
     assert responses[2].body.startswith("RESOURCE_EXHAUSTED:")
-    assert 1 <= int(responses[2].headers["retry-after"]) <= 60
+    assert 1 <= int(responses[2].headers["retry-after"]) <= 70
 
 
 def test_each_value_of_a_dimension_has_a_budget_of_its_own(weather: Weather, mixer: Mixer) -> None:

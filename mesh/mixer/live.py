@@ -4,6 +4,7 @@ Made once for each change, so that a call only evaluates matches and builds inst
 `Live` that they began with; its handlers are let go when the last of them is done.
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ import structlog
 from mesh.mixer.bag import Bag
 from mesh.mixer.handlers import Running
 from mesh.mixer.metrics import HandlerMetrics
+from mesh.mixer.sampling import Chosen, chooser
+from mesh.model import ObjectKey
 from mesh.rules.adapter import Instance
 from mesh.rules.builder import Builder
 from mesh.rules.expressions import Absent, EvaluationError, Expression
@@ -73,6 +76,7 @@ class BoundRule:
     response_headers: tuple[HeaderConfig, ...]
     unmatched: Callable[[], None]
     config: RuleConfig
+    sampled: Chosen | None = None
 
     def matches(self, bag: Any) -> bool:
         """Whether the rule is for a call. One that cannot be decided is not: classic Mixer skips it too."""
@@ -98,6 +102,7 @@ class Live:
         *,
         root_namespace: str = "istio-system",
         released: Callable[["Live"], None] = lambda _: None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.ruleset = ruleset
         self.running = running
@@ -106,6 +111,8 @@ class Live:
         self.users = 0
         self._released = released
         self._retired = False
+        self._monotonic = monotonic
+        self._choosers: dict[ObjectKey, Chosen | None] = {}
         self._namespaces = frozenset(rule.namespace for rule in ruleset.rules)
         self._bound: dict[tuple[Variety, str], tuple[BoundRule, ...]] = {}
 
@@ -152,7 +159,7 @@ class Live:
         for values, namespace in calls:
             bag = Bag(values)
             for rule in self.rules(Variety.REPORT, namespace):
-                if rule.matches(bag):
+                if rule.matches(bag) and (rule.sampled is None or rule.sampled(bag)):
                     _gather(gathered, rule.steps, bag)
         return sum(_handed(step, instances) for step, instances in gathered.values())
 
@@ -184,7 +191,14 @@ class Live:
             rule.response_headers,
             self.metrics.unmatched.labels(name).inc,
             rule,
+            self._chooser(rule) if variety is Variety.REPORT else None,
         )
+
+    def _chooser(self, rule: RuleConfig) -> Chosen | None:
+        """One for each rule, whatever namespace's calls it is bound for: its counts are the rule's."""
+        if rule.key not in self._choosers:
+            self._choosers[rule.key] = chooser(rule.sampling, self.ruleset.attributes, self._monotonic)
+        return self._choosers[rule.key]
 
     def _step(self, action: ActionConfig, instance: InstanceConfig) -> Step:
         running = self.running.get(action.handler)

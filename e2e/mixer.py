@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,8 @@ PROGRAMS = (POLICY, TELEMETRY)
 CONTAINER = "mixer"
 GROUPS = ("config.istio.io",)
 Metrics = Mapping[str, float]
+PATIENCE = 1.6
+"""Seconds: proxies report once a second, and Prometheus asks four times in one."""
 
 
 def mixer_object(kind: str, name: str, namespace: str = "weather", **spec: Any) -> Obj:
@@ -170,7 +173,7 @@ def version(item: Obj) -> str:
 
 
 class Prometheus:
-    """A real Prometheus that scrapes istio-telemetry every second."""
+    """A real Prometheus that scrapes istio-telemetry all the time."""
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
@@ -201,15 +204,31 @@ class Prometheus:
     def scraped_again(self) -> None:
         """Return when what is counted now has been scraped."""
         begun = self._scraped()
-        eventually(lambda: self._scraped() > begun + 1.5, 20)
+        eventually(lambda: self._scraped() > begun + PATIENCE, 20)
+
+    def quiet(self) -> None:
+        """Return when proxies have reported all calls so far, and it has been scraped."""
+        seen, since = -1.0, time.monotonic()
+
+        def still() -> bool:
+            nonlocal seen, since
+            now = self.value("sum(istio_requests_total) + sum(istio_tcp_received_bytes_total or vector(0))")
+            if now != seen:
+                seen, since = now, time.monotonic()
+            return time.monotonic() - since > PATIENCE
+
+        eventually(still, 30)
 
     def _scraped(self) -> float:
         return max((float(each["value"][1]) for each in self.ask("timestamp(up)")), default=0.0)
 
 
 @contextmanager
-def grown(read: Any, wanted: Mapping[str, float], *, deadline: float = 20) -> Iterator[None]:
+def grown(
+    prometheus: Prometheus, read: Any, wanted: Mapping[str, float], *, deadline: float = 20
+) -> Iterator[None]:
     """What the block does adds exactly `wanted` to the counts that `read()` gives by name."""
+    prometheus.quiet()
     before = read()
     yield
 

@@ -64,7 +64,7 @@ def test_requests_their_times_and_sizes(weather: Weather, prometheus: Prometheus
     with (
         mood(weather.pod("forecast"), 3002, delay=0.05),
         mood(weather.pod("forecast", "v2"), 3002, delay=0.05),
-        grown(read, dict.fromkeys(names, 20.0)),
+        grown(prometheus, read, dict.fromkeys(names, 20.0)),
     ):
         responses = weather.client.call(weather.forecast, method="POST", body="x" * 1000, count=20)
         responses.check(all_ok())
@@ -84,7 +84,7 @@ def test_the_quantiles_of_buckets(weather: Weather, prometheus: Prometheus) -> N
     def read() -> dict[str, float]:
         return {le: prometheus.value(f'sum({below},le="{le}"}})') for le in ("250", "500")}
 
-    with mood(weather.pod("forecast"), 3002, delay=0.3), grown(read, {"250": 0, "500": 4}):
+    with mood(weather.pod("forecast"), 3002, delay=0.3), grown(prometheus, read, {"250": 0, "500": 4}):
         weather.client.get(weather.forecast, count=4, concurrency=4).check(all_ok())
 
 
@@ -95,7 +95,7 @@ def test_failures_are_counted_by_code(weather: Weather, prometheus: Prometheus) 
         )
 
     weather.mesh.apply(weather.rule("all-v1"))
-    with grown(read, {"200": 5, "500": 7, "404": 2}):
+    with grown(prometheus, read, {"200": 5, "500": 7, "404": 2}):
         weather.client.get(weather.forecast, count=5)
         weather.client.get("http://forecast:3002/nowhere", count=2)
         with mood(weather.pod("forecast"), 3002, error_rate=1.0):
@@ -129,15 +129,16 @@ def test_telemetry_changes_and_stops_metrics(weather: Weather, mixer: Mixer, pro
         weather.client.get(ads, count=3).check(all_ok())
         eventually(lambda: requests(',request_host="of the test",source_version=""') >= 3, 15)
     mixer.apply(telemetry("ads", "advertisement", match=match, disabled=True))
+    prometheus.quiet()
     before = requests()
     sides = 'reporter="source",source_app="client",destination_app="advertisement"'
 
     def read() -> dict[str, float]:
         return {"source": prometheus.value(f"sum(istio_requests_total{{{sides}}})")}
 
-    with grown(read, {"source": 4}):
+    with grown(prometheus, read, {"source": 4}):
         weather.client.get(ads, count=4).check(all_ok())
-    prometheus.scraped_again()
+    prometheus.quiet()
     assert requests() == before
 
 

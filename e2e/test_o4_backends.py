@@ -68,9 +68,9 @@ def test_a_dead_back_end_slows_no_request_and_its_losses_are_counted(
     weather: Weather, mixer: Mixer, book: Pod
 ) -> None:
     mixer.apply(parts(weather, address=DEAD, instanceBufferSize=16))
-    before = mixer.counted(TELEMETRY, "mixer_handler_lost_total")
+    before = mixer.counted(TELEMETRY, "mixer_export_lost_total")
     responses = weather.client.get(weather.forecast, headers={"end-user": "x"}, count=100, concurrency=4)
     responses.check(all_ok())
     assert responses.percentile(99) < 500
-    eventually(lambda: mixer.counted(TELEMETRY, "mixer_handler_lost_total") - before >= 50, 20)
-    assert mixer.counted(TELEMETRY, "mixer_handler_lost_total") - before <= 100
+    eventually(lambda: mixer.counted(TELEMETRY, "mixer_export_lost_total") - before >= 50, 20)
+    assert mixer.counted(TELEMETRY, "mixer_export_lost_total") - before <= 100

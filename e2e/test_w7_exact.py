@@ -43,6 +43,7 @@ def agree(weather: Weather, mixer: Mixer, prometheus: Prometheus, count: int) ->
     def logged() -> Counter[str]:
         return Counter(str(each["code"]) for each in mixer.logged("forecast-log") if each["user"] == USER)
 
+    prometheus.quiet()
     before, earlier, ledger = counted(), logged(), billed()
     own = burst(weather, count).statuses
     assert sum(own.values()) == count
@@ -58,7 +59,7 @@ def agree(weather: Weather, mixer: Mixer, prometheus: Prometheus, count: int) ->
         return True
 
     eventually(agreed, 60)
-    prometheus.scraped_again()
+    prometheus.quiet()
     agreed()
 
 

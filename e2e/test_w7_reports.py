@@ -18,10 +18,10 @@ def test_both_sides_report_each_call_once(weather: Weather, prometheus: Promethe
         )
         return {each["metric"]["reporter"]: float(each["value"][1]) for each in found}
 
-    with grown(read, {"source": REQUESTS, "destination": REQUESTS}):
+    with grown(prometheus, read, {"source": REQUESTS, "destination": REQUESTS}):
         weather.client.get(weather.forecast, count=REQUESTS).check(all_ok())
     after = read()
-    prometheus.scraped_again()
+    prometheus.quiet()
     assert read() == after
 
 
@@ -44,7 +44,7 @@ def test_a_call_through_the_mesh_is_reported_hop_by_hop(weather: Weather, promet
         }
 
     wanted = {f"{side} {who} {to}": 5.0 for side in ("source", "destination") for to, who in hops.items()}
-    with grown(read, wanted):
+    with grown(prometheus, read, wanted):
         weather.outside.get("/api/weather", count=5).check(all_ok())
 
 
@@ -75,7 +75,9 @@ def test_a_metric_of_ones_own(weather: Weather, mixer: Mixer, prometheus: Promet
     def read() -> bool:
         found = prometheus.ask(query)
         names = ("user", "version", "code")
-        return wanted == {tuple(e["metric"][n] for n in names): float(e["value"][1]) for e in found}
+        now = {tuple(e["metric"].get(n) for n in names): float(e["value"][1]) for e in found}
+        assert now == wanted, str(now)
+        return True
 
     eventually(read, 15)
 
@@ -90,5 +92,5 @@ def test_connections_are_reported(weather: Weather, prometheus: Prometheus, echo
         return values
 
     lines = len("hello\n") * 3
-    with grown(read, {"opened_total": 3, "closed_total": 3, "received": lines}):
+    with grown(prometheus, read, {"opened_total": 3, "closed_total": 3, "received": lines}):
         weather.client.send("tcp://echo.weather:90", count=3, keep_alive=False).check(all_ok())

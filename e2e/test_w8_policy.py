@@ -22,7 +22,9 @@ def test_refusals_are_counted_and_others_are_untouched(
         return {f"{m['source_app']} {m['response_code']}": value for m, value in named}
 
     mixer.apply(weather.rule("mixer/limit-memory"))
-    with grown(read, {"frontend 200": LIMIT, "frontend 429": 5, "client 200": 20, "client 429": 0}):
+    with grown(
+        prometheus, read, {"frontend 200": LIMIT, "frontend 429": 5, "client 200": 20, "client 429": 0}
+    ):
         responses = weather.outside.get("/api/weather", count=LIMIT + 5)
         assert sum(response.ok for response in responses) == LIMIT
         weather.client.get(weather.forecast, count=20).check(all_ok())

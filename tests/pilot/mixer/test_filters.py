@@ -144,6 +144,6 @@ def test_what_becomes_of_calls_if_nobody_answers(
 def test_time_limit_and_retries() -> None:
     world = Mixed(*deny(match=CALLING), policyCheckTimeout="3s")
     service = world.filters(forecast())[CHECK]["grpc_service"]
-    assert service["timeout"] == "3s" and "retry_policy" not in service
-    own = world.filters(forecast("v2", checkTimeout="250ms", checkRetries="2"))[CHECK]["grpc_service"]
-    assert (own["timeout"], own["retry_policy"]["num_retries"]) == ("0.250s", 2)
+    assert (service["timeout"], service["retry_policy"]["num_retries"]) == ("3s", 2)
+    own = world.filters(forecast("v2", checkTimeout="250ms", checkRetries="0"))[CHECK]["grpc_service"]
+    assert own["timeout"] == "0.250s" and "retry_policy" not in own

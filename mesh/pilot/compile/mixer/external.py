@@ -30,6 +30,9 @@ CONTEXT = "x-mesh-context"
 """Metadata of the gRPC call: `name=value;name=value`, as `context_extensions` have it."""
 
 JWT_FILTER = "envoy.filters.http.jwt_authn"
+UNSENT = "connect-failure,refused-stream,reset-before-request"
+"""Failures before istio-policy has seen anything; what it says itself is not asked for again."""
+
 STATUS_ON_ERROR = 503  # as google.rpc.Code UNAVAILABLE
 STATS = "mixer"
 
@@ -78,6 +81,7 @@ def grpc_service(checks: Checks, extensions: Mapping[str, str]) -> grpc_service_
     )
     if checks.retries:
         result.retry_policy.num_retries.value = checks.retries
+        result.retry_policy.retry_on = UNSENT
     return result
 
 

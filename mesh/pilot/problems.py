@@ -12,8 +12,10 @@ from mesh.api.networking.destinations import Destination
 from mesh.api.networking.gateway import ServerTLSSettings
 from mesh.api.networking.virtual_service import MESH_GATEWAY
 from mesh.api.security import AuthorizationPolicy, RequestAuthentication
+from mesh.api.telemetry import Telemetry
 from mesh.model import ConfigObject, ObjectKey, Service, Workload
 from mesh.pilot import tables
+from mesh.pilot.compile import trace_doubts as traces
 from mesh.pilot.compile.authz import doubts as authorization
 from mesh.pilot.compile.jwt import doubts as tokens
 from mesh.pilot.compile.secrets import CA_SUFFIX, SCHEME
@@ -59,6 +61,8 @@ def of_object(snapshot: Snapshot, rule: ConfigObject) -> Iterator[Problem]:
             yield from (Problem(rule.key, *each) for each in authorization.of_policy(snapshot, rule))
         case RequestAuthentication():
             yield from (Problem(rule.key, *each) for each in tokens.of_policy(snapshot, rule))
+        case Telemetry():
+            yield from (Problem(rule.key, *each) for each in traces.of_telemetry(snapshot, rule))
 
 
 def of_gateways(snapshot: Snapshot, rule: ConfigObject) -> Iterator[Problem]:

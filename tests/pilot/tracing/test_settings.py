@@ -9,6 +9,7 @@ from mesh.api.meshconfig import MeshConfig
 from mesh.model import Labels, Proxy
 from mesh.pilot import tables
 from mesh.pilot.compile.tracing import ISTIO_TAGS
+from mesh.pilot.problems import problems
 from mesh.pilot.types import LDS
 from tests.pilot.compile.world import WEATHER, World, gateway, sidecar
 from tests.pilot.tracing.rig import mesh
@@ -253,6 +254,17 @@ def test_providers() -> None:
 def test_a_provider_that_is_not_there_gets_nothing(name: str) -> None:
     settings = MeshConfig.model_validate({"extensionProviders": PROVIDERS})
     assert traced(world(settings, telemetry("m", providers=[{"name": name}]))) == (None, None)
+
+
+def test_a_provider_that_is_not_there_is_told() -> None:
+    settings = MeshConfig.model_validate({"extensionProviders": PROVIDERS})
+    named = [{"name": "nobody"}, {"name": "gone"}, {"name": "otlp"}]
+    nobody, gone = map(str, problems(world(settings, telemetry("m", providers=named)).snapshot))
+    assert (
+        "spec.tracing[0].providers[0].name" in nobody
+        and "(there are: gone, narrow, otlp, otlp-http)" in nobody
+    )
+    assert "nowhere.tools.svc.cluster.local:9411, which no service has" in gone
 
 
 def test_tags_are_replaced_as_a_whole_and_can_win_over_istio_s() -> None:

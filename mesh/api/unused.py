@@ -23,7 +23,6 @@ UNUSED_FIELDS: Mapping[str, Mapping[str, str]] = {
     "LocalityLbSetting": {"failover_priority": NOT_YET},
     "Server": {"default_endpoint": NOT_YET},
     "ServerPort": {"target_port": "is accepted, but has no meaning any more: the Service's port maps it"},
-    "Rule": {"sampling": NOT_YET},
     "Instance": {"attribute_bindings": "is accepted, but has no meaning here: no adapter makes attributes"},
     "IstioService": {"labels": "is accepted, but has no meaning: services are bound by their names"},
     "ServerTLSSettings": {"tls_certificates": NOT_YET, "ca_cert_credential_name": NOT_YET},

@@ -128,7 +128,10 @@ def rule_problems(obj: ConfigObject, attributes: Vocabulary) -> list[Problem]:
             text_of(obj, path, text, outputs, ValueType.STRING, found)
     if rule.sampling and rule.sampling.random and rule.sampling.random.attribute_expression:
         path, text = "spec.sampling.random.attributeExpression", rule.sampling.random.attribute_expression
-        text_of(obj, path, text, attributes, None, found)
+        share = text_of(obj, path, text, attributes, None, found)
+        if share is not None and share.type not in (ValueType.INT64, ValueType.DOUBLE):
+            words = f"is {share.type} where a number is expected: how many of the denominator"
+            found.append(Problem(obj.key, path, words, "name an attribute that is a number"))
     return found
 
 

@@ -121,8 +121,28 @@ spec:
 
 
 def test_sampling_is_checked() -> None:
-    (error,) = problems_of(objects(SAMPLED)[0], ADAPTERS)
-    assert error.path == "spec.sampling.random.attributeExpression"
+    for text in (SAMPLED, SAMPLED.replace("request.idd", "request.id")):
+        (error,) = problems_of(objects(text)[0], ADAPTERS)
+        assert error.path == "spec.sampling.random.attributeExpression"
+    assert not problems_of(objects(SAMPLED.replace("request.idd", "request.size"))[0], ADAPTERS)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "path"),
+    [
+        ("{random: {}}", "random.percentSampled"),
+        ("{random: {percentSampled: {numerator: 1.5}}}", "random.percentSampled.numerator"),
+        ("{random: {percentSampled: {numerator: 1, denominator: TEN}}}", "random.percentSampled.denominator"),
+        ("{random: {percentSampled: {percent: 1}}}", "random.percentSampled.percent"),
+        ("{rateLimit: {samplingDuration: soon}}", "rateLimit"),
+        ("{rateLimit: {samplingRate: -1}}", "rateLimit.samplingRate"),
+    ],
+)
+def test_shares_and_rates_are_checked(sampling: str, path: str) -> None:
+    text = SAMPLED.replace('{random: {attributeExpression: "request.idd"}}', sampling)
+    with pytest.raises(ConfigError) as caught:
+        objects(text)
+    assert [each.path for each in caught.value.problems] == [f"spec.sampling.{path}"]
 
 
 def test_other_kinds_are_nobodys_business() -> None:

@@ -7,10 +7,10 @@ adapters and templates take as parameters is checked by Mixer, which knows them.
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from mesh.api.base import HeaderName, Model
+from mesh.api.base import LARGEST_COUNT, HeaderName, Model, Whole, positive, seconds
 from mesh.api.checks import Fault, advise, check
 
 
@@ -87,6 +87,9 @@ class HeaderOperation(Model):
             yield Fault("values", "has no meaning for REMOVE", "leave it out")
 
 
+DENOMINATORS = ("HUNDRED", "TEN_THOUSAND", "MILLION")
+
+
 class RandomSampling(Model):
     """A share of the requests."""
 
@@ -94,13 +97,38 @@ class RandomSampling(Model):
     percent_sampled: dict[str, Any] | None = None
     use_independent_randomness: bool = False
 
+    @check
+    def _share(self) -> Iterator[Fault]:
+        if not self.attribute_expression and self.percent_sampled is None:
+            yield Fault("percentSampled", "is missing", "write percentSampled: {numerator: ...}")
+        share = self.percent_sampled or {}
+        for name in sorted(set(share) - {"numerator", "denominator"}):
+            yield Fault(f"percentSampled.{name}", "there is no such field", "write numerator, denominator")
+        denominator = share.get("denominator", "HUNDRED")
+        if denominator not in DENOMINATORS:
+            yield Fault(
+                "percentSampled.denominator",
+                f"is {denominator!r:.40}",
+                f"use one of {', '.join(DENOMINATORS)}",
+            )
+        numerator = share.get("numerator", 0)
+        if type(numerator) is not int or not 0 <= numerator <= LARGEST_COUNT:
+            yield Fault(
+                "percentSampled.numerator", f"is {numerator!r:.40}", "write a whole number, 0 or more"
+            )
+
 
 class RateLimitSampling(Model):
     """A number of requests in a time."""
 
     sampling_duration: str = ""
-    max_unsampled_entries: int = 0
-    sampling_rate: int = 0
+    max_unsampled_entries: Whole = Field(0, ge=0)
+    sampling_rate: Whole = Field(0, ge=0)
+
+    @check
+    def _time(self) -> None:
+        if self.sampling_duration:
+            positive(seconds(self.sampling_duration))
 
 
 class Sampling(Model):

@@ -18,7 +18,7 @@ from mesh.mixer.metrics import HandlerMetrics
 from mesh.rules.adapter import Adapter, Environment
 from mesh.rules.resolve import HandlerConfig
 
-START = 10.0
+START = 5.0
 """Seconds that a handler may take to start."""
 
 CLOSE = 10.0

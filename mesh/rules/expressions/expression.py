@@ -42,7 +42,7 @@ def compile_expression(
     return compiled(text, attributes, expected)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)
 def _standard(text: str, expected: ValueType | None) -> Expression:
     """Of the standard vocabulary; kept, because rules are put together again whenever one changes."""
     return compiled(text, ATTRIBUTES, expected)

@@ -28,7 +28,6 @@ COPIED = {
     "destination.namespace": "destination.namespace",
     "context.reporter.kind": "context.reporter.kind",
     "context.reporter.uid": "context.reporter.uid",
-    "context.protocol": "context.protocol",
 }
 """What a proxy says of the place that is an attribute as it is."""
 
@@ -52,6 +51,8 @@ class CheckAttributes:
         if context.request.HasField("http"):
             _http(values, context.request.http)
             _token(values, context.metadata_context.filter_metadata)
+        else:
+            values["context.protocol"] = "tcp"
         self._where(values, context.destination, extensions)
         _when(values, context.request, self._clock)
         return values

@@ -196,7 +196,8 @@ def test_a_connection_without_http_is_checked_too(tmp_path: Path) -> None:
             place = "context.protocol=tcp;context.reporter.kind=inbound;destination.port=3002"
             answer = await rig.check(asked, metadata=(("x-mesh-context", place),))
             assert answer.status.code == 7
-            assert (await rig.check(asked)).status.code == 0, "without its place nothing says that it is TCP"
+            http = await rig.check(request(extensions={"context.protocol": "tcp"}))
+            assert http.status.code == 0, "a request is what it is, whatever is said of the place"
 
     run(work())
 
@@ -237,5 +238,15 @@ def test_a_gateway_is_the_source_and_the_caller_keeps_its_address(tmp_path: Path
                 source="192.0.2.1", destination="10.0.0.2", extensions={"context.reporter.kind": "outbound"}
             )
             assert (await rig.check(asked)).status.code == 7
+
+    run(work())
+
+
+def test_grpc_is_known_by_its_content_type(tmp_path: Path) -> None:
+    async def work() -> None:
+        rules = rule("r", 'context.protocol == "grpc"', [action("deny", "nothing")])
+        async with running(tmp_path, refusing(), NOTHING, rules) as rig:
+            assert await rig.status({"content-type": "application/grpc+proto"}) == 403
+            assert await rig.status({"content-type": "application/json"}) == 200
 
     run(work())

@@ -1,6 +1,7 @@
 """O3: a span is completed by the rules that match it and goes to each handler once; one port, both ways."""
 
 import asyncio
+import io
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -266,5 +267,42 @@ def test_one_port_takes_mutual_tls_and_clear_text(tmp_path: Path) -> None:
                 with pytest.raises(aiohttp.ClientError):
                     await session.post(url, data=json_of([span("00000000000000ee")]), ssl=stranger)
             assert len(await rig.zipkin.get(f"trace/{TRACE}")) == 1
+
+    run(scenario())
+
+
+def test_reports_of_calls_make_no_spans(tmp_path: Path) -> None:
+    """Only the tracer does: else each span would be there twice, with ids of its own."""
+
+    async def scenario() -> int:
+        objects = (
+            handler("traces", "zipkin", **AWAY),
+            instance("span", "tracespan", spanTags={"a": '"b"'}),
+            rule("trace", "", [action("traces", "span")]),
+        )
+        async with under(tmp_path, *objects) as rig:
+            values = {"context.reporter.kind": "inbound", "destination.namespace": "weather"}
+            return rig.following.live.report([(values, "weather")])
+
+    assert run(scenario()) == 0
+
+
+def test_callers_that_say_nothing_or_nonsense_hold_nobody_up(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with under(tmp_path) as rig:
+            port = rig.zipkin.server.port
+            silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+            reader, nonsense = await asyncio.open_connection("127.0.0.1", port)
+            nonsense.write(b"\x16\x03\x01 this is no handshake\r\n\r\n")
+            assert b"400" in await reader.read(100)  # without a certificate there is no TLS here
+            large = io.BytesIO(b"[" + b" " * 9_000_000 + b"]")
+            spans = f"{rig.zipkin.url}/api/v2/spans"
+            headers = {"content-type": "application/json"}
+            async with rig.zipkin.session.post(spans, data=large, headers=headers) as answer:
+                assert answer.status == 413
+            assert (await rig.zipkin.post(span()))[0] == 202
+            for each in (nonsense, *(writer for _, writer in silent)):
+                each.close()
+                await each.wait_closed()
 
     run(scenario())

@@ -114,6 +114,7 @@ class Made:
         return Call(
             identity=identity,
             source=self.one(SOURCES),
+            forwarded=self.one((None, None, *SOURCES, "10.9.9.9")),
             method=self.one(METHODS),
             path=self.one(PATHS),
             host=self.one(HOSTS),

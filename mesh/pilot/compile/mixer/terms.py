@@ -173,13 +173,13 @@ class IdentityNamespace:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The caller's address, as X-Forwarded-For makes it where that is believed."""
+    """The address that the connection comes from, whatever X-Forwarded-For says: so Envoy tells istio-policy."""
 
     def test(self, test: Test) -> Formula:
         """Whether it is of a block."""
         if test.kind is not Kind.BLOCK:
             raise NotHere("an address is compared with addresses")
-        return atom(Principal(remote_ip=block(test.value)))
+        return atom(Principal(direct_remote_ip=block(test.value)))
 
     def present(self) -> Formula:
         """Every caller has one."""
@@ -187,7 +187,7 @@ class Address:
 
     def operator(self) -> str:
         """As access logs write it."""
-        return "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"
+        return "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"
 
 
 def header(**how: object) -> rbac_pb2.Principal:

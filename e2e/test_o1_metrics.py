@@ -60,6 +60,7 @@ def test_requests_their_times_and_sizes(weather: Weather, prometheus: Prometheus
         wanted = {"ms": "request_duration_milliseconds", "out": "response_bytes", "in": "request_bytes"}
         return {k: prometheus.value(f"sum(istio_{n}_sum{{{FORECAST}}})") for k, n in wanted.items()}
 
+    prometheus.quiet()
     before = sums()
     with (
         mood(weather.pod("forecast"), 3002, delay=0.05),

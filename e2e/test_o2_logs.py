@@ -11,7 +11,7 @@ from pytest_mesh import all_ok, eventually
 from pytest_mesh.demo import Weather
 from pytest_mesh.kube import Obj, load
 
-pytestmark = [pytest.mark.behaviour("O2"), pytest.mark.usefixtures("steady")]
+pytestmark = [pytest.mark.behaviour("O2"), pytest.mark.usefixtures("fresh_connections", "steady")]
 MATCH = 'context.reporter.kind == "inbound" && destination.labels["app"] == "forecast"'
 PATH = "/weather?city=Oslo"
 URL = f"http://forecast:3002{PATH}"

@@ -11,7 +11,7 @@ from pytest_mesh.demo import Weather
 from pytest_mesh.kube import Obj, load
 from pytest_mesh.pods import Pod
 
-pytestmark = [pytest.mark.behaviour("O4"), pytest.mark.usefixtures("steady")]
+pytestmark = [pytest.mark.behaviour("O4"), pytest.mark.usefixtures("fresh_connections", "steady")]
 MATCH = 'context.reporter.kind == "inbound" && destination.labels["app"] == "forecast"'
 BOOK = "logbook.backends.svc.cluster.local:24224"
 DEAD = "10.255.255.1:24224"

@@ -70,8 +70,7 @@ def test_a_handler_that_cannot_start_leaves_the_last_good_one(weather: Weather, 
     weather.mesh.apply(handler(name, "listchecker", **broken), wait=False)
 
     def told() -> bool:
-        problems = mixer.debug(mixer.pod(POLICY))["problems"]
-        return any(name in problem for problem in map(str, problems))
+        return f"{name}.weather" in mixer.debug(mixer.pod(POLICY))["broken"]
 
     eventually(told, 20)
     weather.client.get(weather.forecast, count=5).check(status(403))

@@ -61,7 +61,7 @@ LISTS: dict[str, tuple[Obj, str, str, str]] = {
     ),
     "addresses": (
         {"overrides": ["10.1.0.0/16", "192.0.2.7"], "entryType": "IP_ADDRESSES"},
-        'ip(request.headers["x-key"] | "0.0.0.0")', "10.1.2.3", "192.0.2.8",
+        'request.headers["x-key"] | "0.0.0.0"', "10.1.2.3", "192.0.2.8",
     ),
 }  # fmt: skip
 

@@ -4,8 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 
-from mesh.api.meshconfig import MeshConfig
+from mesh.api.errors import ConfigError
+from mesh.api.meshconfig import MeshConfig, advice_of
 from mesh.model import Labels, Proxy
 from mesh.pilot import tables
 from mesh.pilot.compile.tracing import ISTIO_TAGS
@@ -58,8 +60,6 @@ Http = dict[str, Any]
 
 
 def telemetry(name: str, namespace: str = "weather", selector: str = "", **tracing: Any) -> str:
-    import yaml
-
     spec: Http = {"tracing": [tracing]}
     if selector:
         spec["selector"] = {"matchLabels": {"app": selector}}
@@ -331,3 +331,32 @@ def test_what_another_workload_s_telemetry_says_changes_no_bytes() -> None:
     before = {name: each.version for name, each in found.all(proxy, LDS).items()}
     found.rules(telemetry("w", selector="forecast", randomSamplingPercentage=40))
     assert {name: each.version for name, each in found.all(proxy, LDS).items()} == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"defaultConfig": {"tracing": {"sampling": 101}}}, "tracing.sampling: is 101"),
+        ({"defaultConfig": {"tracing": {"zipkin": {"address": "zipkin"}}}}, "is 'zipkin', not HOST:PORT"),
+        ({"defaultConfig": {"tracing": {"sample": 1}}}, "did you mean"),
+        ({"defaultConfig": {"tracing": {"customTags": {"a": {}}}}}, "exactly one of literal"),
+        ({"extensionProviders": [{"name": "a", "zipkin": {"service": "z", "port": 0}}]}, "1-65535"),
+        (
+            {
+                "extensionProviders": [
+                    {"name": "a", "opentelemetry": {"service": "z", "port": 1, "http": {}, "grpc": {}}}
+                ]
+            },
+            "only one of http, grpc",
+        ),
+    ],
+)
+def test_wrong_settings_are_refused(settings: Http, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        MeshConfig.from_yaml(yaml.safe_dump(settings))
+    assert words in str(caught.value)
+
+
+def test_what_is_not_used_is_told() -> None:
+    text = yaml.safe_dump({"defaultConfig": {"tracing": {"lightstep": {"address": "a:1"}}}})
+    assert [each.path for each in advice_of(text)] == ["data.mesh.defaultConfig.tracing.lightstep"]

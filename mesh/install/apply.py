@@ -52,18 +52,18 @@ def install(
         for _, group in groupby(objects, key=lambda obj: obj["kind"]):
             list(pool.map(server.apply, group))
     deployments = [obj for obj in objects if obj["kind"] == "Deployment"]
-    first = [obj for obj in deployments if obj["metadata"]["name"] in CONTROL_PLANE]
-    wait_until_available(server, first, progress, timeout)
-    configure(server, rules, progress)
-    wait_until_available(server, [obj for obj in deployments if obj not in first], progress, timeout)
+    if rules:
+        first = [obj for obj in deployments if obj["metadata"]["name"] in CONTROL_PLANE]
+        wait_until_available(server, first, progress, timeout)
+        configure(server, rules, progress)
+        deployments = [obj for obj in deployments if obj not in first]
+    wait_until_available(server, deployments, progress, timeout)
 
 
 def configure(server: Server, rules: Sequence[Obj], progress: Progress) -> None:
     """Apply configuration, each kind before those that name it. While the API server does not reach Galley
     yet (its certificate is not known there), it is tried again.
     """
-    if not rules:
-        return
     progress(f"applying {len(rules)} rules of telemetry")
     with ThreadPoolExecutor(4) as pool:
         for _, group in groupby(rules, key=lambda obj: obj["kind"]):

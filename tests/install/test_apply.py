@@ -17,7 +17,9 @@ from tests.pocketkube.api.rig import Served
 
 pytestmark = pytest.mark.behaviour("H1")
 
-DEPLOYMENTS = ("istio-pilot", "istio-ingressgateway", "istio-egressgateway")
+DEPLOYMENTS = (
+    "istio-pilot", "istio-policy", "istio-telemetry", "istio-ingressgateway", "istio-egressgateway"
+)  # fmt: skip
 HOOKS = "/apis/admissionregistration.k8s.io/v1"
 WEBHOOK = f"{HOOKS}/mutatingwebhookconfigurations/istio-sidecar-injector"
 GATE = f"{HOOKS}/validatingwebhookconfigurations/istio-galley"

@@ -18,13 +18,17 @@ from mesh.injector.main import parser as injector_parser
 from mesh.injector.settings import Settings
 from mesh.install.images import IMAGES, MESH_IMAGE
 from mesh.install.manifests import OWNER, UnknownProfile, Values, render
+from mesh.install.telemetry import telemetry_rules
 from mesh.istiod import parser as istiod_parser
+from mesh.mixer.policy.main import parser as policy_parser
+from mesh.mixer.telemetry.main import parser as telemetry_parser
 from mesh.pilot.main import parser as pilot_parser
 from tests.injector.pods import check_schema
 
 pytestmark = pytest.mark.behaviour("H1")
 
 PROFILES = {name: render(name) for name in ("compact", "classic")}
+MIXERS = {"istio-policy", "istio-telemetry"}
 GATEWAYS = {"istio-ingressgateway", "istio-egressgateway"}
 PARTS = {"istio-pilot", "istio-citadel", "istio-galley", "istio-sidecar-injector"}
 PROGRAMS = {
@@ -34,6 +38,8 @@ PROGRAMS = {
     "galley": galley_parser,
     "sidecar-injector": injector_parser,
     "pilot-agent": agent_parser,
+    "istio-policy": policy_parser,
+    "istio-telemetry": telemetry_parser,
 }
 
 
@@ -64,8 +70,10 @@ def test_kubernetes_accepts_all_of_them(profile: str) -> None:
 def test_the_names_that_istios_users_know(profile: str) -> None:
     own = {"istio-pilot"} if profile == "compact" else PARTS
     for kind in ("Deployment", "ServiceAccount", "PodDisruptionBudget"):
-        assert {obj["metadata"]["name"] for obj in objects(kind, profile)} == own | GATEWAYS
-    assert {obj["metadata"]["name"] for obj in objects("Service", profile)} == PARTS | GATEWAYS
+        assert {obj["metadata"]["name"] for obj in objects(kind, profile)} == own | MIXERS | GATEWAYS
+    assert {obj["metadata"]["name"] for obj in objects("Service", profile)} == (
+        PARTS | MIXERS | GATEWAYS | {"zipkin"}
+    )
     assert [obj["metadata"]["name"] for obj in objects("Namespace", profile)] == ["istio-system"]
     for role in ("ingressgateway", "egressgateway"):
         labels = named("Deployment", f"istio-{role}", profile)["spec"]["template"]["metadata"]["labels"]
@@ -253,5 +261,5 @@ def test_a_dry_run_prints_what_kubectl_can_apply() -> None:
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     printed = list(yaml.safe_load_all(done.stdout))
     assert [(o["kind"], o["metadata"]["name"]) for o in printed] == [
-        (o["kind"], o["metadata"]["name"]) for o in PROFILES["compact"]
+        (o["kind"], o["metadata"]["name"]) for o in [*PROFILES["compact"], *telemetry_rules()]
     ]

@@ -304,6 +304,9 @@ def by_key(config: ConfigObject) -> ObjectKey:
 
 MIXER_NAMES = frozenset(kind for kind, *_ in MIXER_KINDS)
 POLICY_KINDS = ("PeerAuthentication", "RequestAuthentication", "AuthorizationPolicy")
+SELECTING_KINDS = (*POLICY_KINDS, "Telemetry")
+"""Kinds whose objects are for the mesh, for a namespace, or for the workloads that they select."""
+
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 """The label of the workloads of a Gateway of the Gateway API, which `targetRefs` may name."""
 
@@ -311,6 +314,6 @@ INDEXES: dict[str, Callable[[Draft, list[ConfigObject]], None]] = {
     "VirtualService": virtual_services,
     "DestinationRule": destination_rules,
     "Gateway": gateways,
-    **{kind: partial(policies, kind=kind) for kind in (*POLICY_KINDS, "Telemetry")},
+    **{kind: partial(policies, kind=kind) for kind in SELECTING_KINDS},
     **dict.fromkeys(MIXER_NAMES, mixer),
 }

@@ -25,7 +25,7 @@ from mesh.api.tracing import (
     ProxyTracing,
     ZipkinTracingProvider,
 )
-from mesh.model import ConfigObject, ObjectKey, Proxy
+from mesh.model import ConfigObject, Proxy
 from mesh.pilot.hosts import full
 from mesh.pilot.mixer.ruleset import ruleset
 from mesh.pilot.reader import Reader
@@ -90,11 +90,6 @@ def scopes(read: Reader, proxy: Proxy) -> tuple[ConfigObject, ...]:
     found: Applying = applying(read, KIND, proxy.namespace, proxy.labels)
     first = (next((each for each in scope if each.spec.tracing), None) for scope in found)
     return tuple(each for each in first if each is not None)
-
-
-def origins(read: Reader, proxy: Proxy) -> tuple[ObjectKey, ...]:
-    """The names of the Telemetry objects that count."""
-    return tuple(each.key for each in scopes(read, proxy))
 
 
 def one_side(

@@ -360,3 +360,13 @@ def test_wrong_settings_are_refused(settings: Http, words: str) -> None:
 def test_what_is_not_used_is_told() -> None:
     text = yaml.safe_dump({"defaultConfig": {"tracing": {"lightstep": {"address": "a:1"}}}})
     assert [each.path for each in advice_of(text)] == ["data.mesh.defaultConfig.tracing.lightstep"]
+
+
+def test_a_listener_names_the_telemetry_that_counts() -> None:
+    found = world(None, telemetry("n", randomSamplingPercentage=30), telemetry("o", "other"))
+    (inbound,) = [
+        each
+        for each in found.all(sidecar(labels=Labels({"app": "frontend"})), LDS).values()
+        if each.name == "virtualInbound"
+    ]
+    assert [key.name for key in inbound.origins if key.kind == "Telemetry"] == ["n"]

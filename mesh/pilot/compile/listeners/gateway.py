@@ -25,7 +25,7 @@ from mesh.pilot.hosts import covers
 from mesh.pilot.reader import Reader
 from mesh.pilot.scope import Scope
 from mesh.pilot.selection import keys
-from mesh.pilot.tables import POLICY_KINDS
+from mesh.pilot.tables import SELECTING_KINDS
 from mesh.pilot.types import Resource
 from mesh.pilot.visibility import exported
 
@@ -79,7 +79,7 @@ def gateway_listener(
 
 def policies(read: Reader, scope: Scope) -> tuple[ObjectKey, ...]:
     """The names of the policies for a gateway."""
-    return keys(read, POLICY_KINDS, scope.client.namespace, scope.labels)
+    return keys(read, SELECTING_KINDS, scope.client.namespace, scope.labels)
 
 
 def lacking(read: Reader, scope: Scope, served: Served) -> bool:

@@ -33,7 +33,7 @@ from mesh.pilot.reader import Reader
 from mesh.pilot.reporting import Logs
 from mesh.pilot.scope import Client, Inbound, Scope, origins
 from mesh.pilot.selection import keys
-from mesh.pilot.tables import POLICY_KINDS
+from mesh.pilot.tables import SELECTING_KINDS
 from mesh.pilot.types import Resource
 
 Listener = listener_pb2.Listener
@@ -132,7 +132,7 @@ def virtual_inbound(read: Reader, scope: Scope) -> Resource:
 
 def policies(read: Reader, scope: Scope) -> tuple[ObjectKey, ...]:
     """The names of the policies for a workload."""
-    return keys(read, POLICY_KINDS, scope.client.namespace, scope.labels)
+    return keys(read, SELECTING_KINDS, scope.client.namespace, scope.labels)
 
 
 def ways_of(inbound: tuple[Inbound, ...], found: Modes) -> Iterator[Way]:

@@ -33,6 +33,9 @@ JWT_FILTER = "envoy.filters.http.jwt_authn"
 UNSENT = "connect-failure,refused-stream,reset-before-request"
 """Failures before istio-policy has seen anything; what it says itself is not asked for again."""
 
+PAUSES = (0.01, 0.1)
+"""Seconds between attempts, first and longest: all of them must fit into the time limit."""
+
 STATUS_ON_ERROR = 503  # as google.rpc.Code UNAVAILABLE
 STATS = "mixer"
 
@@ -82,6 +85,8 @@ def grpc_service(checks: Checks, extensions: Mapping[str, str]) -> grpc_service_
     if checks.retries:
         result.retry_policy.num_retries.value = checks.retries
         result.retry_policy.retry_on = UNSENT
+        result.retry_policy.retry_back_off.base_interval.CopyFrom(seconds(PAUSES[0]))
+        result.retry_policy.retry_back_off.max_interval.CopyFrom(seconds(PAUSES[1]))
     return result
 
 

@@ -173,7 +173,7 @@ class IdentityNamespace:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The address that the connection comes from, whatever X-Forwarded-For says; Envoy tells Mixer the same."""
+    """The address that the connection comes from, whatever X-Forwarded-For says; Mixer sees the same."""
 
     def test(self, test: Test) -> Formula:
         """Whether it is of a block."""

@@ -144,6 +144,17 @@ class Filter(Model):
 
     expression: str
 
+    @check
+    def _expression(self) -> Iterator[Fault]:
+        """Envoy would refuse the whole listener."""
+        import cel  # it takes a while, and few filter their logs
+
+        try:
+            cel.compile(self.expression)
+        except ValueError as error:
+            words = str(error).partition("ERROR: ")[2].partition("\n")[0] or str(error)
+            yield Fault("expression", f"is no CEL: {words}", "write one such as response.code >= 500")
+
 
 class AccessLogging(Model):
     """Access logs."""

@@ -212,6 +212,8 @@ class Prometheus:
 
         def still() -> bool:
             nonlocal seen, since
+            if not self.ask("up == 1"):
+                return False  # it has asked nobody yet, so it knows of nothing
             now = self.value("sum(istio_requests_total) + sum(istio_tcp_received_bytes_total or vector(0))")
             if now != seen:
                 seen, since = now, time.monotonic()

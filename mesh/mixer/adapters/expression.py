@@ -20,6 +20,9 @@ from mesh.rules.static import NotStatic, Static
 
 SUBJECT = ("user", "groups")
 ACTION = ("namespace", "service", "method", "path")
+ALWAYS_WRONG = ("Undefined variable or function", "not a valid regex")
+"""What CEL says of faults that no call makes good."""
+
 _BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|existsOne|filter|map)\s*\(\s*([A-Za-z_]\w*)\s*,")
 _FAILURES: WeakKeyDictionary[CollectorRegistry, Counter] = WeakKeyDictionary()
 
@@ -88,12 +91,12 @@ def compiled(source: str) -> Callable[[dict[str, Any]], Any]:
 
 
 def tried(evaluate: Callable[[dict[str, Any]], Any]) -> None:
-    """Evaluate for a call of nobody: what can be told of an expression without one. Raises `ExpressionFault`."""
+    """Evaluate for a call of nobody, which tells some faults. Raises `ExpressionFault`."""
     try:
         found = evaluate(variables({}))
-    except RuntimeError as error:
-        raise ExpressionFault(f"cannot be evaluated: {brief(error)}") from None
-    except Exception:  # a property that is not there is nobody's fault yet
+    except Exception as error:  # most are because nobody calls: a property is not there, a text is empty
+        if any(each in str(error) for each in ALWAYS_WRONG):
+            raise ExpressionFault(f"cannot be evaluated: {brief(error)}") from None
         return
     if not isinstance(found, bool):
         raise ExpressionFault(f"gives {found!r:.40}, which is neither true nor false")

@@ -1,8 +1,8 @@
 """`listchecker`: looks a value up in a list, a white or a black one.
 
-Source: Istio 1.6's reference of the adapter, parameters and their defaults. A list that cannot be had at first
-keeps the handler from starting; one that is older than `ttl` is dropped, and checks then fail, which leaves
-them to the proxy's fail policy.
+Source: Istio 1.6's reference of the adapter, parameters and their defaults. A list that cannot be had at
+first keeps the handler from starting; one that is older than `ttl` is dropped, and checks then fail, which
+leaves them to the proxy's fail policy.
 """
 
 import asyncio

@@ -47,7 +47,7 @@ class RedisQuotaParams(Model):
     @check
     def _windows(self) -> Iterator[Fault]:
         for index, quota in enumerate(self.quotas):
-            times = {"validDuration": quota.valid_duration}
+            times: dict[str, float | None] = {"validDuration": quota.valid_duration}
             times |= {
                 f"overrides[{n}].validDuration": e.valid_duration for n, e in enumerate(quota.overrides)
             }

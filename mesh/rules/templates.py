@@ -80,7 +80,7 @@ _SPAN: dict[str, Field] = {
 }
 _ALL = (
     _template("checknothing", Variety.CHECK),
-    _template("listentry", Variety.CHECK, "value", value=V.STRING),
+    _template("listentry", Variety.CHECK, "value", value=ANY),
     _template(
         "authorization",
         Variety.CHECK,

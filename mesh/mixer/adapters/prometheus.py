@@ -19,7 +19,7 @@ from pydantic import Field
 
 from mesh.api.base import Model, PositiveDuration, at_most_one
 from mesh.api.checks import Fault, check
-from mesh.mixer.adapters.families import Definition, Family, Kind, Labels
+from mesh.mixer.adapters.families import Definition, Family, Kind, Labels, Values
 from mesh.mixer.adapters.values import text
 from mesh.rules.adapter import Adapter, Environment, Instance
 from mesh.rules.types import ValueType
@@ -255,7 +255,7 @@ class Prometheus(Adapter[PrometheusParams]):
             sink.unread()
             return
         dimensions = values.get("dimensions") or {}
-        labels = tuple([text(dimensions.get(name, "")) for name in sink.labels])
+        labels: Values = tuple([text(dimensions.get(name, "")) for name in sink.labels])
         if len(dimensions) > sink.known:
             labels += further(dimensions, sink)
         if sink.family.write(labels, value, self.params.max_series):

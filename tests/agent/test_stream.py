@@ -255,8 +255,9 @@ def test_nonsense_is_told_and_the_agent_goes_on(tmp_path: Path) -> None:
         server, port = await nonsense.start(authority)
         try:
             async with agent(tmp_path, port, authority) as it:
-                await until(lambda: nonsense.calls >= 3, "it comes again")
-                assert "no DeltaDiscoveryResponse" in it.stream.trouble
+                await until(lambda: "no DeltaDiscoveryResponse" in it.stream.trouble, "it is told")
+                told = nonsense.calls
+                await until(lambda: nonsense.calls > told, "it comes again")
         finally:
             await server.stop(None)
 

@@ -43,8 +43,8 @@ class Line:
     ends: datetime
 
     def text(self) -> str:
-        """As kept: JSON, times as Unix seconds."""
-        value = [self.identity, self.issuer, int(self.issued.timestamp()), int(self.ends.timestamp())]
+        """As kept: JSON, times as Unix seconds with fractions, so that lines read again keep their order."""
+        value = [self.identity, self.issuer, self.issued.timestamp(), self.ends.timestamp()]
         return json.dumps(value, separators=(",", ":"))
 
     @classmethod

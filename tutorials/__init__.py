@@ -1,0 +1,1 @@
+"""Lessons that run: Markdown with commands, and a check for each step."""

@@ -1,1 +1,1 @@
-"""The open-loop generator: requests by schedule, latency from the time each was due, and the account of both."""
+"""The open-loop generator: requests by schedule, latency from when each was due, and an account of all."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, TypeAdapter, 
 from loadtests.openloop.account import Account
 from loadtests.openloop.latency import Latency, merged
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 UNKNOWN = ""
 """The label of requests of which the answer did not tell it: refused, timed out, or answered by a proxy."""
 
@@ -33,9 +33,9 @@ class Line(BaseModel):
 class Labelled(BaseModel):
     """Requests of one label (such as the answering version) that ended in one window.
 
-    `failures` counts by kind: `http 503`, `timeout`, `connection refused`, ... `response` is the time from the
-    due time to the end of the answer, `service` from the sending: both hold good and failed requests, since a
-    failure is an answer to who waited for it. `response_good` and `service_good` hold the good ones alone.
+    `failures` counts by kind: `http 503`, `timeout`, `connection refused`, ... `response` is the time from when
+    each was due to the end of its answer, `service` from its sending: both hold good and failed requests, since
+    a failure is an answer to who waited for it. `response_good` and `service_good` hold the good ones alone.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -100,7 +100,7 @@ class Window(Line):
 
 
 class Ended(Line):
-    """The whole run together. `reason`: the schedule's `end`, `stopped` by a signal, or the generator's `error`.
+    """The whole run. `reason`: the schedule's `end`, `stopped` by a signal, or the generator's `error`.
 
     `abandoned` requests were under way and got no answer in the time that the generator waits at the end;
     they count as done and failed (`abandoned`).

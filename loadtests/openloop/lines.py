@@ -33,9 +33,9 @@ class Line(BaseModel):
 class Labelled(BaseModel):
     """Requests of one label (such as the answering version) that ended in one window.
 
-    `failures` counts by kind: `http 503`, `timeout`, `connection refused`, ... `response` is the time from when
-    each was due to the end of its answer, `service` from its sending: both hold good and failed requests, since
-    a failure is an answer to who waited for it. `response_good` and `service_good` hold the good ones alone.
+    `failures` counts by kind: `http 503`, `timeout`, `connection refused`, ... `response` is the time from
+    when each was due to the end of its answer, `service` from its sending. Both hold good and failed
+    requests, since a failure is an answer to who waited for it; `response_good`, `service_good` the good ones.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

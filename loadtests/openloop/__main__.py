@@ -1,0 +1,5 @@
+"""`python -m loadtests.openloop`."""
+
+from loadtests.openloop.main import main
+
+main()

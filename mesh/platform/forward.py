@@ -51,7 +51,8 @@ class Forward:
     def __init__(self, client: Any, namespace: str, pod: str, port: int) -> None:
         self.pod = pod
         self._client = client
-        self._path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/portforward?ports={port}"
+        self._namespace = namespace
+        self._port = port
         self._name = f"Pod {namespace}/{pod}, port {port}"
         self._http: http.client.HTTPConnection | None = None
 
@@ -120,29 +121,33 @@ class Forward:
         if self._http is None:
             self._http = http.client.HTTPConnection("localhost")
             self._http.auto_open = 0  # it must never dial by itself
-            self._http.sock = cast("Any", Tunnel(self._open(timeout), self._name))
+            self._http.sock = cast("Any", dial(self._client, self._namespace, self.pod, self._port))
         self._http.sock.settimeout(timeout)
         return self._http
 
-    def _open(self, timeout: float) -> Any:
-        """The WebSocket to the API server, logged in as the client is."""
-        import websocket
-        from kubernetes.stream import ws_client
 
-        library: Any = ws_client  # without annotations
-        configuration = self._client.configuration
-        login = configuration.auth_settings().values()  # asked anew: a token may have been renewed
-        headers = {each["key"]: each["value"] for each in login if each["in"] == "header" and each["value"]}
-        headers["sec-websocket-protocol"] = PROTOCOL
-        url = library.get_websocket_url(configuration.host + self._path)
-        try:
-            made: Any = library.create_websocket(configuration, url, headers)
-        except websocket.WebSocketBadStatusException as error:
-            raise CannotForward(f"{self._name}: the API server refuses: {_reason(error)}") from None
-        except (OSError, websocket.WebSocketException) as error:
-            raise CannotForward(f"{self._name}: the API server does not answer: {error}") from None
-        made.settimeout(timeout)
-        return made
+def dial(client: Any, namespace: str, pod: str, port: int) -> "Tunnel":
+    """A connection to `port` on a Pod's loopback, by the API server, logged in as `client` is.
+
+    Raises `CannotForward`.
+    """
+    import websocket
+    from kubernetes.stream import ws_client
+
+    name = f"Pod {namespace}/{pod}, port {port}"
+    path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/portforward?ports={port}"
+    library: Any = ws_client  # without annotations
+    configuration = client.configuration
+    login = configuration.auth_settings().values()  # asked anew: a token may have been renewed
+    headers = {each["key"]: each["value"] for each in login if each["in"] == "header" and each["value"]}
+    headers["sec-websocket-protocol"] = PROTOCOL
+    url = library.get_websocket_url(configuration.host + path)
+    try:
+        return Tunnel(library.create_websocket(configuration, url, headers), name)
+    except websocket.WebSocketBadStatusException as error:
+        raise CannotForward(f"{name}: the API server refuses: {_reason(error)}") from None
+    except (OSError, websocket.WebSocketException) as error:
+        raise CannotForward(f"{name}: the API server does not answer: {error}") from None
 
 
 class Tunnel:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt
 class Account(BaseModel):
     """Counts of one stretch of time; each thing is counted in the stretch in which it happened.
 
-    `scheduled` = `sent` + `dropped` over the whole run. A dropped request was due while as many as are
+    `scheduled` = `sent` + `dropped`. A dropped request was due while as many as are
     allowed were under way already: it is never sent. A late one was sent, but later after its due time
     than the plan tolerates: the generator (or its machine) could not keep up. `failed` are among `done`.
     """

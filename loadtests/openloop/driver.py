@@ -119,13 +119,15 @@ class Driver:
             if len(self._under_way) >= self._workers:
                 self._tally.dropped()
                 continue
+            self._tally.sent()
             task = asyncio.create_task(self._one(Request(number, start + due)))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
     async def _one(self, request: Request) -> None:
         sent = self._clock()
-        self._tally.sent(late=sent - request.due > self._late_after)
+        if sent - request.due > self._late_after:
+            self._tally.late()
         outcome = ABANDONED
         try:
             outcome = await self._send(request)
@@ -151,6 +153,7 @@ class Driver:
                 hurry.cancel()
 
     async def _abandon(self) -> None:
+        await asyncio.sleep(0)  # one that has not begun would be cancelled without a trace
         tasks = set(self._under_way)
         for task in tasks:
             task.cancel()

@@ -35,7 +35,7 @@ class Labelled(BaseModel):
 
     `failures` counts by kind: `http 503`, `timeout`, `connection refused`, ... `response` is the time from
     when each was due to the end of its answer, `service` from its sending. Both hold good and failed
-    requests, since a failure is an answer to who waited for it; `response_good`, `service_good` the good ones.
+    requests, since a failure is an answer to who waited for it; `..._good` hold the good ones alone.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -20,7 +20,7 @@ ScheduleOption = Annotated[
     typer.Option(
         "--schedule",
         "-s",
-        help="Arrivals in requests a second: constant:RATE, poisson:RATE, ramp:FIRST,LAST, step:RATE,RATE,...",
+        help="Arrivals, in requests/s: constant:RATE, poisson:RATE, ramp:FIRST,LAST, step:RATE,RATE,...",
     ),
 ]
 DurationOption = Annotated[

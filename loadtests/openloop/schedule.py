@@ -110,6 +110,8 @@ FORMS = "constant:RATE, poisson:RATE, ramp:FIRST,LAST or step:RATE,RATE,..."
 def parsed(text: str, seconds: float | None, seed: int = 1) -> Schedule:
     """The schedule that a text such as `ramp:10,200` names; raises ScheduleError."""
     kind, _, rest = text.partition(":")
+    if kind not in ("constant", "poisson", "ramp", "step"):
+        raise ScheduleError(f"schedule {text!r}: there is no kind {kind!r}: write {FORMS}")
     rates = [_rate(text, part) for part in rest.split(",")]
     if kind in ("constant", "poisson") and len(rates) == 1:
         return Constant(rates[0], seconds) if kind == "constant" else Poisson(rates[0], seconds, seed)
@@ -117,7 +119,8 @@ def parsed(text: str, seconds: float | None, seed: int = 1) -> Schedule:
         if seconds is None:
             raise ScheduleError(f"schedule {text!r}: it needs an end: give --duration")
         return Step(rates, seconds=seconds) if kind == "step" else Ramp(rates[0], rates[1], seconds)
-    raise ScheduleError(f"schedule {text!r} is none: write {FORMS}; rates are requests a second")
+    wanted = 2 if kind == "ramp" else 1
+    raise ScheduleError(f"schedule {text!r}: {kind} takes {wanted} rate(s), not {len(rates)}: write {FORMS}")
 
 
 def _rate(text: str, part: str) -> float:

@@ -89,11 +89,14 @@ class Tally:
         """It is not sent."""
         self._window.account.dropped += 1
 
-    def sent(self, *, late: bool) -> None:
+    def sent(self) -> None:
         """It is sent."""
         self.under_way += 1
         self._window.account.sent += 1
-        self._window.account.late += late
+
+    def late(self) -> None:
+        """It left late."""
+        self._window.account.late += 1
 
     def done(self, label: str, failure: str, *, response: float, service: float) -> None:
         """It ended; times in seconds."""

@@ -3,6 +3,8 @@
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.request import urlopen
 
 import pytest
@@ -49,12 +51,12 @@ def test_a_signal_ends_it_with_a_last_line(echo: Running, number: signal.Signals
 
 
 def test_the_second_signal_does_not_wait_for_answers(start: Start) -> None:
-    slow = start("echo", DELAY_SECONDS="60")
     options = ("-d", "0", "--window", "0.1", "--timeout", "100", "--grace", "100", "-q")
-    with Generator(slow.url + "/", "-s", "constant:50", *options) as generator:
+    server = start("echo")
+    with frozen(server), Generator(server.url + "/", "-s", "constant:50", *options) as generator:
         generator.wait_until(0.2)
         generator.signal()
-        generator.wait_until(0.2)
+        generator.wait_until(0.1)
         generator.signal()
         last = generator.end()
     assert last.labels[""].failures == {"abandoned": last.account.sent}
@@ -92,6 +94,16 @@ def test_wrong_usage_is_told_and_sends_nothing(arguments: list[str], says: str) 
     assert "Traceback" not in said
 
 
+@contextmanager
+def frozen(server: Running) -> Iterator[None]:
+    """The kernel takes its connections, and nobody answers."""
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+
+
 class ClosedLoop:
     """A user who sends the next request after the answer to the last, at most `rate` a second."""
 
@@ -122,11 +134,11 @@ class ClosedLoop:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "frozen"),
+    ("seconds", "stall"),
     [pytest.param(2.5, 0.5, id="short"), pytest.param(10, 2, id="two-seconds", marks=pytest.mark.deep)],
 )
 def test_a_frozen_server_is_seen_in_p95_and_a_closed_loop_hides_it(
-    start: Start, seconds: float, frozen: float
+    start: Start, seconds: float, stall: float
 ) -> None:
     server = start("echo")
     url = server.url + "/"
@@ -134,15 +146,12 @@ def test_a_frozen_server_is_seen_in_p95_and_a_closed_loop_hides_it(
     with Generator(url, *options) as generator, ClosedLoop(url, 100) as closed:
         assert generator.next().kind == "started"
         generator.wait_until(seconds / 5)
-        server.process.send_signal(signal.SIGSTOP)
-        try:
-            generator.wait_until(frozen)
-        finally:
-            server.process.send_signal(signal.SIGCONT)
+        with frozen(server):
+            generator.wait_until(stall)
         last = generator.end()
     response = last.labels[""].response_time.percentile(95)
     assert response is not None
     assert (last.account.scheduled, last.account.dropped) == (seconds * 100, 0)
-    assert response > frozen / 2
-    assert max(closed.times) > frozen / 2  # it met the stall, once
-    assert closed.p95 < frozen / 2
+    assert response > stall / 2
+    assert max(closed.times) > stall / 2  # it met the stall, once
+    assert closed.p95 < stall / 2

@@ -1,1 +1,1 @@
-"""Load and canaries: Locust's files for the weather demo, an open-loop generator, rollouts and their reports."""
+"""Load and canaries: files for Locust, an open-loop generator, rollouts and their reports."""

@@ -16,7 +16,7 @@ RUN = Path(__file__).parent / "inside" / "run.py"
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the Job is to do. `arguments` are Locust's own. `workers` Pods do the asking; if 0, the one Pod does."""
+    """What the Job is to do. `arguments` are Locust's own. `workers` Pods ask; if 0, the one Pod does."""
 
     name: str
     namespace: str

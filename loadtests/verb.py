@@ -1,7 +1,7 @@
-"""`meshctl load`: load on the running mesh, from here or from a Pod; generators are processes of their own."""
+"""`meshctl load`: load on the running mesh, from here or a Pod; each generator a process of its own."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +13,10 @@ from mesh.cli.platform import find_kubeconfig
 
 app = typer.Typer(help="Load on the mesh: Locust, or requests by schedule.", no_args_is_help=True)
 
+ASKED = "/api/weather"
 HANDED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
-FileArgument = Annotated[
-    str, typer.Argument(metavar="FILE", help="A Locust file: ours (http, grpc), or the path of yours.")
+FileOption = Annotated[
+    str, typer.Option("--file", "-f", help="A Locust file: ours (http, grpc), or the path of yours.")
 ]
 HostOption = Annotated[
     str | None,
@@ -31,7 +32,7 @@ SecondsOption = Annotated[int, typer.Option("--run-time", "-t", min=1, help="Sec
 @app.command(context_settings=HANDED_ON)
 def run(
     context: typer.Context,
-    file: FileArgument = "http",
+    file: FileOption = "http",
     host: HostOption = None,
     users: UsersOption = 10,
     spawn_rate: SpawnOption = 5.0,
@@ -62,29 +63,36 @@ def run(
         _leave_with([*command, "--host", url, *context.args])
 
 
-@app.command(context_settings=HANDED_ON)
-def openloop(
-    context: typer.Context,
-    url: Annotated[
-        str, typer.Argument(metavar="URL", help="What to ask; a path alone is asked of the gateway.")
-    ] = "/api/weather",
-    kubeconfig: KubeconfigOption = None,
-) -> None:
-    """Send requests when they are due, whether or not earlier ones were answered.
-
-    Options are those of `python -m loadtests.openloop`, which see: --schedule constant:100, --duration 30.
-    """
-    command = [sys.executable, "-m", "loadtests.openloop"]
-    if not url.startswith("/"):
-        _leave_with([*command, url, *context.args])
+@app.command(
+    context_settings={**HANDED_ON, "help_option_names": []},
+    help="Send requests when they are due, whether or not earlier ones were answered. The first word may be "
+    f"what to ask (a path alone is asked of the gateway; {ASKED} if it is left out); then options as "
+    "--schedule poisson:100 --duration 30. All of them: meshctl load openloop --help",
+)
+def openloop(context: typer.Context, kubeconfig: KubeconfigOption = None) -> None:
+    """Run the open loop against the gateway, or against another URL."""
+    command, (url, options) = [sys.executable, "-m", "loadtests.openloop"], url_first(context.args)
+    if not url.startswith("/") or "--help" in options:
+        _leave_with([*command, url, *options])
     with asked(None, kubeconfig) as host:
-        _leave_with([*command, f"{host}{url}", *context.args])
+        _leave_with([*command, f"{host}{url}", *options])
+
+
+def url_first(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """What to ask, and the generator's options.
+
+    >>> url_first(["/x", "-d", "5"]), url_first(["-d", "5"])
+    (('/x', ['-d', '5']), ('/api/weather', ['-d', '5']))
+    """
+    if words and not words[0].startswith("-"):
+        return words[0], words[1:]
+    return ASKED, words
 
 
 @app.command(context_settings=HANDED_ON)
 def job(
     context: typer.Context,
-    file: FileArgument = "http",
+    file: FileOption = "http",
     host: Annotated[
         str, typer.Option("--host", metavar="URL", help="What to ask, as it is called in the cluster.")
     ] = "http://frontend:3000",

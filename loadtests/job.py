@@ -10,6 +10,8 @@ Obj = dict[str, Any]
 FOLDER = "/load"
 MASTER_PORT = 5557
 """Where Locust's workers find their master."""
+PATIENCE = 300
+"""Seconds beside the run's own after which a Job is given up: masters wait for workers, and they for masters."""
 HOLD = "holdApplicationUntilProxyStarts: true"
 RUN = Path(__file__).parent / "inside" / "run.py"
 
@@ -86,6 +88,7 @@ def job(load: Load, name: str, pods: int, command: Sequence[str]) -> Obj:
             "parallelism": pods,
             "completions": pods,
             "backoffLimit": 0,
+            "activeDeadlineSeconds": load.seconds + PATIENCE,
             "ttlSecondsAfterFinished": 3600,
             "template": {
                 "metadata": {

@@ -1,7 +1,7 @@
 """Latencies, lines and accounts: what goes out comes in again, and adds up."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadtests.openloop.account import Account
@@ -28,6 +28,7 @@ def test_nothing_is_none_and_never_zero() -> None:
     assert Account().sent_share is Account().late_share is None
 
 
+@settings(max_examples=30)
 @given(TIMES)
 def test_encoded_and_back(times: list[float]) -> None:
     one = latency(*times)
@@ -38,12 +39,14 @@ def test_encoded_and_back(times: list[float]) -> None:
     ]
 
 
+@settings(max_examples=30)
 @given(TIMES)
 def test_the_percentile_is_the_one_of_the_sorted_list_to_three_digits(times: list[float]) -> None:
     median = sorted(times)[(len(times) + 1) // 2 - 1]
     assert latency(*times).percentile(50) == pytest.approx(median, rel=0.002, abs=2e-6)
 
 
+@settings(max_examples=30)
 @given(TIMES, TIMES)
 def test_merged_is_as_if_recorded_together(one: list[float], two: list[float]) -> None:
     both = merged((latency(*one), latency(*two)))

@@ -1,0 +1,98 @@
+"""Locust with our files against the demo's services on this machine; both kinds of users at once."""
+
+import csv
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loadtests.locustfiles import OURS
+from loadtests.openloop.lines import Ended
+from tests.loadtests.openloop.generator import Generator
+from tests.weather.conftest import Running, Start
+
+pytestmark = pytest.mark.behaviour("H4")
+
+Rows = dict[str, dict[str, str]]
+Headless = subprocess.Popen[str]
+
+
+def locust(kind: str, host: str, folder: Path) -> Headless:
+    files = ("--csv", str(folder / kind), "--html", str(folder / f"{kind}.html"))
+    options = ("--headless", "-u", "5", "-r", "5", "-t", "2s", "--only-summary")
+    return subprocess.Popen(
+        [sys.executable, "-m", "locust", "-f", str(OURS[kind]), "--host", host, *options, *files],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def rows(folder: Path, kind: str) -> Rows:
+    with (folder / f"{kind}_stats.csv").open() as file:
+        return {row["Name"]: row for row in csv.DictReader(file)}
+
+
+def url_of_guard(start: Start) -> str:
+    """Its gRPC port, which it has to be given: it does not tell one that it found itself."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    start("guard", TCP_PORT=str(port))
+    return f"127.0.0.1:{port}"
+
+
+def test_both_files_headless_with_csv_and_html(start: Start, tmp_path: Path) -> None:
+    v2 = start("forecast", VERSION="v2", RECOMMENDATION_URL=start("recommendation").url)
+    frontend = start("frontend", FORECAST_URL=v2.url, ADVERTISEMENT_URL=start("advertisement").url)
+    runs = [locust("http", frontend.url, tmp_path), locust("grpc", url_of_guard(start), tmp_path)]
+    for run in runs:
+        said, _ = run.communicate(timeout=120)
+        assert run.returncode == 0, said
+        assert "Traceback" not in said
+    http, grpc = rows(tmp_path, "http"), rows(tmp_path, "grpc")
+    assert int(http["/api/weather (v2)"]["Request Count"]) > 0
+    assert int(grpc["Check (allow)"]["Request Count"]) > 0
+    assert http["Aggregated"]["Failure Count"] == grpc["Aggregated"]["Failure Count"] == "0"
+    assert "<html" in (tmp_path / "http.html").read_text()
+
+
+@pytest.mark.deep
+def test_failures_are_failures(start: Start, free_port: int, tmp_path: Path) -> None:
+    """A frontend without its forecast; and nobody at all at the guard's address."""
+    frontend = start("frontend", FORECAST_URL="http://127.0.0.1:1", ADVERTISEMENT_URL="http://127.0.0.1:1")
+    runs = {"http": frontend.url, "grpc": f"127.0.0.1:{free_port}"}
+    for kind, run in {kind: locust(kind, host, tmp_path) for kind, host in runs.items()}.items():
+        said, _ = run.communicate(timeout=120)
+        assert run.returncode == 1, said
+        assert "Traceback" not in said
+        assert int(rows(tmp_path, kind)["Aggregated"]["Failure Count"]) > 0, said
+
+
+class Verb(Generator):
+    """`meshctl load openloop`, which starts the generator as a process of its own."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "mesh.cli.main", "load", "openloop", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_verb_hands_signals_on_and_waits_for_the_last_line(echo: Running, number: signal.Signals) -> None:
+    with Verb(echo.url + "/", "-s", "constant:50", "-d", "0", "--window", "0.1") as verb:
+        first = verb.next()
+        verb.wait_until(0.2)
+        assert first.kind == "started"
+        assert first.pid != verb.process.pid
+        verb.signal(number)
+        last = verb.end()
+        code, _ = verb.exit()
+    assert isinstance(last, Ended)
+    assert (last.reason, code) == ("stopped", 0)

@@ -1,4 +1,4 @@
-"""Load on the data path: Locust headless, with its page and in Pods; requests by schedule. All by `meshctl`."""
+"""Load on the data path, by `meshctl`: Locust headless, with its page and in Pods; requests by schedule."""
 
 import csv
 import json
@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
@@ -109,10 +108,11 @@ def asked(url: str, form: str = "") -> str:
     try:
         with urlopen(url, data=form.encode() or None, timeout=30) as answer:
             return str(answer.read().decode())
-    except URLError:
+    except OSError:
         return ""
 
 
+@pytest.mark.deep
 def test_as_a_job_with_workers(weather: Weather, meshctl: Command, kubectl: Command, name: str) -> None:
     """Three Pods with sidecars; all end, and the master has what its workers counted."""
     options = ("-u", "6", "-t", "3", "--workers", "2", "--name", name, "--apply")

@@ -11,7 +11,7 @@ FOLDER = "/load"
 MASTER_PORT = 5557
 """Where Locust's workers find their master."""
 PATIENCE = 300
-"""Seconds beside the run's own after which a Job is given up: masters wait for workers, and they for masters."""
+"""Seconds beside the run's own after which a Job is given up: masters and workers wait for each other."""
 HOLD = "holdApplicationUntilProxyStarts: true"
 RUN = Path(__file__).parent / "inside" / "run.py"
 

@@ -74,8 +74,11 @@ class Load(Model):
 
 
 class SuccessRate(Model):
-    """Share of the canary's answers below 400: certain to be `atLeast` - `margin`, not certain to be less
-    than `atLeast`; and certain not to be more than `belowBaseline` worse than the baseline's.
+    """Share of the canary's answers below 400.
+
+    It passes once it is certain to be `atLeast` - `margin` or more, and fails if it is certain to be less
+    than `atLeast` and that is not certain. Against the baseline: it passes once it is certain to be at most
+    `belowBaseline` worse, and fails if it is certain to be worse and that is not certain.
     """
 
     at_least: Rate | None = None
@@ -281,10 +284,11 @@ class Spec(Model):
 class Rollout:
     """A rollout that was found good."""
 
-    def __init__(self, name: str, namespace: str, spec: Spec) -> None:
+    def __init__(self, name: str, namespace: str, spec: Spec, value: dict[str, Any]) -> None:
         self.name = name
         self.namespace = namespace
         self.spec = spec
+        self.value = value
 
     def __repr__(self) -> str:
         return f"<Rollout {self.namespace}/{self.name}>"
@@ -366,7 +370,7 @@ def parse(value: Mapping[str, Any]) -> Rollout:
     if problems:
         raise ConfigError(problems)
     made = checked(Spec, spec or {}, key)
-    return Rollout(key.name, key.namespace, made)
+    return Rollout(key.name, key.namespace, made, dict(value))
 
 
 def _problem(message: str, remedy: str, origin: str) -> Problem:

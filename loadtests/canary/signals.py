@@ -1,0 +1,44 @@
+"""Ctrl-C and SIGTERM: both end a rollout in the same way, and neither disturbs its rolling back."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt, as Ctrl-C does; in the main thread only."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    with _handled(interrupt):
+        yield
+
+
+@contextmanager
+def deferred(say: Callable[[str], None]) -> Iterator[None]:
+    """Signals do nothing but tell that the rollback goes on."""
+
+    def tell(_number: int, _frame: FrameType | None) -> None:
+        say("rolling back already: wait for it")
+
+    with _handled(tell):
+        yield
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

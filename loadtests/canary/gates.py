@@ -7,6 +7,7 @@ without them.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from loadtests.canary import metrics, statistics
 from loadtests.canary.rollout import Gate, Latency, Metric, Rollout, Step, SuccessRate
@@ -15,6 +16,8 @@ from loadtests.canary.verdicts import Finding, Verdict
 from loadtests.openloop import latency
 from loadtests.openloop.account import Account
 from loadtests.openloop.lines import UNKNOWN, Labelled, together
+
+Limits = TypeVar("Limits", SuccessRate, Latency)
 
 
 @dataclass
@@ -60,7 +63,7 @@ def judge(rollout: Rollout, step: Step, measured: Measured) -> tuple[Finding, ..
         if gate.metric:
             found.append(judge_metric(gate.title, gate.metric, measured))
         elif step.mirror is None:  # answers to mirrored requests never arrive
-            found += _judge_traffic(rollout, gate, measured, alpha)
+            found += _judge_traffic(rollout, gate, measured, alpha, alone=step.weight == 100)
     return tuple(found)
 
 
@@ -80,15 +83,22 @@ def judge_generator(rollout: Rollout, measured: Measured) -> Finding:
     return Finding("load", Verdict.PASS, words)
 
 
-def _judge_traffic(rollout: Rollout, gate: Gate, measured: Measured, alpha: float) -> Iterator[Finding]:
+def _judge_traffic(
+    rollout: Rollout, gate: Gate, measured: Measured, alpha: float, *, alone: bool
+) -> Iterator[Finding]:
+    """With the canary `alone` there is no baseline to compare with: the absolute limits hold."""
     count, least = measured.counts(CANARY)[1], rollout.spec.judgement.minimum_requests
     if count < least:
         words = f"no data: {count} answers of the canary, at least {least} are needed"
         yield Finding(gate.title, Verdict.INCONCLUSIVE, words)
     elif gate.success_rate:
-        yield from judge_rate(gate.title, gate.success_rate, measured, alpha)
+        yield from judge_rate(gate.title, _absolute(gate.success_rate, alone=alone), measured, alpha)
     elif gate.latency:
-        yield from judge_latency(gate.title, gate.latency, measured, alpha)
+        yield from judge_latency(gate.title, _absolute(gate.latency, alone=alone), measured, alpha)
+
+
+def _absolute(gate: Limits, *, alone: bool) -> Limits:
+    return gate.model_copy(update={"below_baseline": None, "times_baseline": None}) if alone else gate
 
 
 def judge_rate(title: str, gate: SuccessRate, measured: Measured, alpha: float) -> Iterator[Finding]:

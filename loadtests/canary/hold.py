@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from loadtests.canary.errors import CanaryError
-from loadtests.canary.gates import Measured, judge
+from loadtests.canary.gates import Measured, judge, judge_generator
 from loadtests.canary.generator import Generators, Job
 from loadtests.canary.metrics import Samples
 from loadtests.canary.rollout import Rollout, Step
@@ -45,6 +45,9 @@ class Hold:
             if self._result.looks[-1].verdict is not Verdict.INCONCLUSIVE or used >= prolong:
                 break
             used += 1
+            if judge_generator(self._rollout, self._whole).verdict is not Verdict.PASS:
+                self._whole = Measured()  # what an overloaded generator saw tells nothing
+            self._part = Measured(before=self._part.after)
         self._conclude()
         return used
 
@@ -74,8 +77,8 @@ class Hold:
         if not judged:
             return
         if not self._whole.before:
-            before = self._scrape()
-            self._whole.before = self._part.before = before
+            self._whole.before = self._scrape()
+            self._part.before = self._part.before or self._whole.before
         self._result.judged_from = self._result.judged_from or line.start
         for measured in (self._whole, self._part):
             measured.add(line.account, sides, line.end - line.start)

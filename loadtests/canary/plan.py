@@ -10,7 +10,11 @@ from loadtests.openloop.schedule import parsed
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One step. `needed`: judged requests of the canary without which no gate can pass, were all good."""
+    """One step; counts are those that are judged.
+
+    `canary` is what one hold brings, `longest` what comes if it is prolonged as often as may be. Without
+    `needed` no gate can pass, were all of them good.
+    """
 
     title: str
     seconds: float
@@ -18,13 +22,14 @@ class Planned:
     looks: int = 0
     requests: float = 0.0
     canary: float = 0.0
+    longest: float = 0.0
     needed: int = 0
     reasons: tuple[str, ...] = field(default_factory=tuple)
 
     @property
     def enough(self) -> bool:
-        """Whether so many are expected; chance may still bring fewer than `canary` says."""
-        return not self.judged or self.canary - 2 * math.sqrt(self.canary) >= self.needed
+        """Whether that is to be expected, two standard deviations of chance allowed for."""
+        return not self.judged or self.longest - 2 * math.sqrt(self.longest) >= self.needed
 
 
 def plan(rollout: Rollout) -> list[Planned]:
@@ -48,9 +53,17 @@ def _step(rollout: Rollout, step: Step, weight: int) -> Planned:
         else [each for gate in rollout.spec.gates for each in _needs(rollout, step, gate, share)]
     )
     needed = max((number for number, _ in reasons), default=0)
-    words = tuple(f"{number} for {reason}" for number, reason in reasons)
+    words = tuple(dict.fromkeys(f"{number} for {reason}" for number, reason in reasons))
     return Planned(
-        step.title, warm_up + hold, True, rollout.looks_of(step), requests, requests * share, needed, words
+        step.title,
+        warm_up + hold,
+        True,
+        rollout.looks_of(step),
+        requests,
+        requests * share,
+        requests * share * (1 + rollout.spec.judgement.inconclusive),
+        needed,
+        words,
     )
 
 
@@ -60,7 +73,7 @@ def _needs(rollout: Rollout, step: Step, gate: Gate, share: float) -> list[tuple
     if gate.success_rate and gate.success_rate.at_least is not None:
         least = gate.success_rate.at_least - gate.success_rate.margin
         found.append((statistics.needed_for_rate(least, alpha), f"{gate.title} of {least:.2%}"))
-    if gate.success_rate and gate.success_rate.below_baseline is not None and share > 0:
+    if gate.success_rate and gate.success_rate.below_baseline is not None and 0 < share < 1:
         margin = gate.success_rate.below_baseline
         needed = statistics.needed_for_difference(margin, max(1 - share, 0.0) / share, alpha)
         found.append((needed, f"{gate.title} at most {margin:.2%} below the baseline"))

@@ -174,6 +174,13 @@ class Gate(Model):
             )
 
     @property
+    def only_relative(self) -> bool:
+        """Whether it cannot be judged without a baseline."""
+        if self.success_rate:
+            return self.success_rate.at_least is None
+        return self.latency is not None and self.latency.at_most is None
+
+    @property
     def title(self) -> str:
         """For people."""
         if self.name:
@@ -268,6 +275,14 @@ class Spec(Model):
                     f"steps[{index}].mirror",
                     "nothing judges it: answers to mirrored requests are thrown away",
                     "add a gate of kind metric, such as istio_requests_total",
+                )
+        relative = [gate.title for gate in self.gates if gate.only_relative]
+        for index, step in enumerate(self.steps):
+            if step.weight == 100 and relative:
+                yield Fault(
+                    f"steps[{index}].weight",
+                    f"at 100 there is no baseline for gate {relative[0]!r} to compare with",
+                    "give the gate an absolute limit too, or leave the step out: what passed is promoted",
                 )
         if all(step.pause is not None for step in self.steps):
             yield Fault("steps", "nothing is judged in pauses alone", "add a step: weight: 10")

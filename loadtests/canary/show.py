@@ -72,10 +72,21 @@ def shown(side: Side | None) -> str:
 
 def plan_table(steps: list[Planned]) -> Table:
     """A plan for people."""
-    table = Table("#", "step", "seconds", "looks", "requests", "to the canary", "needed", "enough", box=None)
+    table = Table(
+        "#",
+        "step",
+        "seconds",
+        "looks",
+        "requests",
+        "to the canary",
+        "prolonged",
+        "needed",
+        "enough",
+        box=None,
+    )
     for number, each in enumerate(steps, 1):
         if not each.judged:
-            table.add_row(str(number), each.title, f"{each.seconds:g}", *["-"] * 5)
+            table.add_row(str(number), each.title, f"{each.seconds:g}", *["-"] * 6)
             continue
         table.add_row(
             str(number),
@@ -84,6 +95,7 @@ def plan_table(steps: list[Planned]) -> Table:
             str(each.looks),
             f"{each.requests:.0f}",
             f"{each.canary:.0f}",
+            f"{each.longest:.0f}",
             str(each.needed),
             "yes" if each.enough else "[red]no[/red]",
         )

@@ -140,7 +140,7 @@ def _print_plan(rollout: "Rollout") -> bool:
     for number, step in enumerate(steps, 1):
         if not step.enough:
             console.print(
-                f"step {number}: about {step.canary:.0f} requests of the canary are too few: "
+                f"step {number}: about {step.longest:.0f} requests of the canary are too few: "
                 f"{', '.join(step.reasons)}; raise spec.load.schedule, the weight or the hold",
                 soft_wrap=True,
             )

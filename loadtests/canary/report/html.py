@@ -17,7 +17,8 @@ h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:1.6rem 0 .4rem}small,.di
 .verdict.pass{background:#1a7f43}.verdict.fail{background:#b3261e}.verdict.inconclusive{background:#9a6700}
 .verdict.error{background:#7b3fa0}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem;
-border-bottom:1px solid #dde;vertical-align:top}figure{margin:.8rem 0}svg{width:100%;height:auto;background:#fff;border:1px solid #dde}
+border-bottom:1px solid #dde;vertical-align:top}figure{margin:.8rem 0}
+svg{width:100%;height:auto;background:#fff;border:1px solid #dde}
 .line{fill:none;stroke-width:2}.dots{fill:none;stroke:none}.grid{stroke:#e3e6ec}
 .baseline{stroke:var(--b)}.canary{stroke:var(--c)}.unknown{stroke:var(--u)}
 .line.p99{stroke-dasharray:5 4}text{font-size:12px;fill:#556}.value{text-anchor:end}.time{text-anchor:middle}

@@ -8,6 +8,7 @@ Percentiles: order statistics, by the binomial distribution, without any assumpt
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 TINY = 1e-300
 STEPS = 300
@@ -43,6 +44,7 @@ def incomplete_beta(a: float, b: float, x: float) -> float:
     return math.exp(log_front) * fraction / a
 
 
+@lru_cache(maxsize=4096)
 def rate_bounds(successes: int, total: int, alpha: float) -> tuple[float, float]:
     """Lower and upper bound of a rate, each wrong with probability `alpha` at most; (0, 1) without data."""
     if total == 0:

@@ -1,6 +1,5 @@
 """Load on the data path, by `meshctl`: Locust headless, with its page and in Pods; requests by schedule."""
 
-import csv
 import json
 import signal
 import socket
@@ -60,13 +59,14 @@ def name(weather: Weather, kubectl: Command, request: pytest.FixtureRequest) -> 
 
 def test_headless_with_csv_and_html(weather: Weather, meshctl: Command, tmp_path: Path) -> None:
     weather.follow("canary-90-10")
-    files = ("--csv", str(tmp_path / "load"), "--html", str(tmp_path / "load.html"))
+    names = {"--csv": "load", "--html": "load.html", "--json-file": "load"}
+    files = [word for option, name in names.items() for word in (option, str(tmp_path / name))]
     result = meshctl("load", "run", "-u", "10", "-r", "10", "-t", "4", *files)
     assert result.returncode == 0, result.stderr
-    with (tmp_path / "load_stats.csv").open() as file:
-        rows = {row["Name"]: row for row in csv.DictReader(file)}
-    assert int(rows["/api/weather (v1)"]["Request Count"]) > 10
-    assert rows["Aggregated"]["Failure Count"] == "0"
+    rows = {row["name"]: row for row in json.loads((tmp_path / "load.json").read_text())}
+    assert rows["/api/weather (v1)"]["num_requests"] > 10
+    assert not any(row["num_failures"] for row in rows.values())
+    assert "Aggregated" in (tmp_path / "load_stats.csv").read_text()
     assert "/api/weather" in (tmp_path / "load.html").read_text()
 
 

@@ -38,7 +38,14 @@ def run(
     spawn_rate: SpawnOption = 5.0,
     run_time: SecondsOption = 30,
     web: Annotated[bool, typer.Option("--web", help="Locust's web page (port 8089), till Ctrl-C.")] = False,
-    csv: Annotated[str | None, typer.Option("--csv", metavar="PREFIX", help="Locust's CSV files.")] = None,
+    csv: Annotated[
+        str | None,
+        typer.Option(
+            "--csv",
+            metavar="PREFIX",
+            help="Locust's CSV files; the last second may be missing (in --json-file: not).",
+        ),
+    ] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Locust's report.")] = None,
     kubeconfig: KubeconfigOption = None,
 ) -> None:

@@ -5,6 +5,8 @@
     locust -f weather_http.py --host ... --headless -t 1m --master --expect-workers 2
     locust -f weather_http.py --worker --master-host ...                      (two of these, anywhere)
 
+Locust writes its CSV files once a second and not once more at the end; --json-file FILE has the whole.
+
 These users are a closed loop: each asks again only when it has its answer, so a server that stalls is asked
 less. To see what strangers who arrive by the clock would wait, use `meshctl load openloop`.
 """

@@ -6,6 +6,8 @@ from rich.table import Table
 from loadtests.openloop.lines import UNKNOWN, AnyLine, Ended, Started, Window
 from loadtests.openloop.tally import Measured, Part
 
+WIDTH = 110
+"""Columns that the table gets at least: in a file or a narrow window its figures are not broken."""
 PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 
 
@@ -52,7 +54,7 @@ class Show:
             f"due {account.scheduled}: sent {account.sent} ({share(account.sent_share)}), of them late "
             f"{account.late}, dropped {account.dropped}; done {account.done}, failed {account.failed}"
         )
-        self._console.print(latencies(whole))
+        self._console.print(latencies(whole), width=max(self._console.width, WIDTH), crop=False)
         for kind, times in sorted(whole.overall().failures.items()):
             self._print(f"  {times} x {kind}")
 

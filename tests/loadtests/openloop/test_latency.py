@@ -28,7 +28,7 @@ def test_nothing_is_none_and_never_zero() -> None:
     assert Account().sent_share is Account().late_share is None
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(TIMES)
 def test_encoded_and_back(times: list[float]) -> None:
     one = latency(*times)
@@ -39,14 +39,14 @@ def test_encoded_and_back(times: list[float]) -> None:
     ]
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(TIMES)
 def test_the_percentile_is_the_one_of_the_sorted_list_to_three_digits(times: list[float]) -> None:
     median = sorted(times)[(len(times) + 1) // 2 - 1]
     assert latency(*times).percentile(50) == pytest.approx(median, rel=0.002, abs=2e-6)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(TIMES, TIMES)
 def test_merged_is_as_if_recorded_together(one: list[float], two: list[float]) -> None:
     both = merged((latency(*one), latency(*two)))

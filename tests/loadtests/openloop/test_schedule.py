@@ -58,7 +58,7 @@ def test_the_same_seed_gives_the_same() -> None:
     assert list(Poisson(10, 5, seed=3)) != list(Poisson(10, 5, seed=4))
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(RATES, RATES, SECONDS)
 def test_times_never_fall_and_stay_within(first: float, last: float, seconds: float) -> None:
     schedules: list[Schedule] = [
@@ -74,7 +74,7 @@ def test_times_never_fall_and_stay_within(first: float, last: float, seconds: fl
         assert all(0 <= each <= seconds for each in due)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(RATES, RATES, SECONDS)
 def test_as_many_as_the_rate_makes(first: float, last: float, seconds: float) -> None:
     assert len(list(Constant(first, seconds))) == pytest.approx(first * seconds, abs=1)

@@ -21,8 +21,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A stretch of time with a verdict's class; before `judged_from` it was warm-up."""
+    """A stretch of time with a name and a verdict's class; before `judged_from` it was warm-up."""
 
+    name: str
     start: float
     end: float
     style: str
@@ -75,6 +76,7 @@ def _bands(axis: Axis, bands: Sequence[Band]) -> Iterable[str]:
             f'<rect class="band {band.style}" x="{x:.1f}" y="{TOP}" width="{max(end - x, 1):.1f}" '
             f'height="{HEIGHT - TOP - BOTTOM}"><title>{escape(band.title)}</title></rect>'
         )
+        yield f'<text class="step" x="{(x + end) / 2:.1f}" y="{TOP + 12}">{escape(band.name)}</text>'
         if band.judged_from > band.start:
             warm = axis.x(band.judged_from)
             yield (
@@ -103,8 +105,9 @@ def _path(line: Line, axis: Axis, high: float) -> str:
             x, y = axis.x(when), _y(value, high)
             if line.stepped and last is not None:
                 words.append(f"H{x:.1f}")
-            words.append(f"{'L' if last is not None else 'M'}{x:.1f},{y:.1f}")
+            words.append(
+                f"{'L' if last is not None else 'M'}{x:.1f},{y:.1f}" + ("h0" if last is None else "")
+            )
         last = value
     drawn = " ".join(words)
-    dots = "" if line.stepped else f'<path class="dots {line.style}" d="{drawn}"/>'
-    return f'<path class="line {line.style}" d="{drawn}"/>{dots}'
+    return f'<path class="line {line.style}" d="{drawn}"/>'

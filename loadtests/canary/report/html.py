@@ -19,9 +19,9 @@ h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:1.6rem 0 .4rem}small,.di
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem;
 border-bottom:1px solid #dde;vertical-align:top}figure{margin:.8rem 0}
 svg{width:100%;height:auto;background:#fff;border:1px solid #dde}
-.line{fill:none;stroke-width:2}.dots{fill:none;stroke:none}.grid{stroke:#e3e6ec}
+.line{fill:none;stroke-width:2;stroke-linecap:round}.grid{stroke:#e3e6ec}
 .baseline{stroke:var(--b)}.canary{stroke:var(--c)}.unknown{stroke:var(--u)}
-.line.p99{stroke-dasharray:5 4}text{font-size:12px;fill:#556}.value{text-anchor:end}.time{text-anchor:middle}
+.line.p99{stroke-dasharray:5 4}text{font-size:12px;fill:#556}.value{text-anchor:end}.time,.step{text-anchor:middle}
 .band{opacity:.10}.band.pass{fill:#1a7f43}.band.fail{fill:#b3261e}.band.inconclusive{fill:#e0a400}
 .band.error{fill:#7b3fa0}.band.pause{fill:#889}.warm{fill:#fff;opacity:.6}
 .key{margin-left:.9rem;border-bottom:3px solid #999}.key.baseline{border-color:var(--b)}
@@ -56,7 +56,7 @@ def _head(title: str, result: Result) -> str:
 
 def _charts(result: Result) -> str:
     axis = Axis(result.start, max(result.end, result.start + 1))
-    bands = [_band(step, result.end) for step in result.steps]
+    bands = [_band(number, step, result.end) for number, step in enumerate(result.steps, 1)]
     weight: list[tuple[float, float | None]] = [(result.start, 0.0)]
     weight.extend((step.start, float(step.weight)) for step in result.steps)
     weight.append((result.steps[-1].end if result.steps else result.end, 100.0 if result.promoted else 0.0))
@@ -73,11 +73,14 @@ def _charts(result: Result) -> str:
     return "<h2>Timeline</h2>" + "".join(figures)
 
 
-def _band(step: StepResult, end: float) -> Band:
+def _band(number: int, step: StepResult, end: float) -> Band:
     style = step.verdict.value if step.judged else "pause"
-    return Band(step.start, step.end or end, style, f"{step.title}: {step.verdict.value}", step.judged_from)
+    title = f"{step.title}: {step.verdict.value}"
+    return Band(str(number), step.start, step.end or end, style, title, step.judged_from)
 
 
+SILENT = 1.0
+"""Seconds between two windows over which no line is drawn."""
 Figure = Callable[[Point, Side], float | None]
 
 
@@ -92,14 +95,16 @@ def _unknown(result: Result) -> Iterable[Line]:
 
 
 def _points(result: Result, side: str, figure: Figure) -> list[tuple[float, float | None]]:
-    """A point in the middle of each window; a gap where the side did not answer, and between steps."""
+    """A point in the middle of each window in which the side answered; a gap where it was silent."""
     found: list[tuple[float, float | None]] = []
     before: Point | None = None
-    for point in result.points:
-        if before is not None and point.start - before.end > (point.end - point.start):
-            found.append((before.end, None))
+    for point in sorted(result.points, key=lambda each: each.start):
         seen = point.sides.get(side)
-        found.append(((point.start + point.end) / 2, figure(point, seen) if seen and seen.count else None))
+        if seen is None or not seen.count:
+            continue
+        if before is not None and point.start - before.end > SILENT:
+            found.append((before.end, None))
+        found.append(((point.start + point.end) / 2, figure(point, seen)))
         before = point
     return found
 

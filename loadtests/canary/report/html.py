@@ -21,7 +21,8 @@ border-bottom:1px solid #dde;vertical-align:top}figure{margin:.8rem 0}
 svg{width:100%;height:auto;background:#fff;border:1px solid #dde}
 .line{fill:none;stroke-width:2;stroke-linecap:round}.grid{stroke:#e3e6ec}
 .baseline{stroke:var(--b)}.canary{stroke:var(--c)}.unknown{stroke:var(--u)}
-.line.p99{stroke-dasharray:5 4}text{font-size:12px;fill:#556}.value{text-anchor:end}.time,.step{text-anchor:middle}
+.line.p99{stroke-dasharray:5 4}text{font-size:12px;fill:#556}.value{text-anchor:end}
+.time,.step{text-anchor:middle}
 .band{opacity:.10}.band.pass{fill:#1a7f43}.band.fail{fill:#b3261e}.band.inconclusive{fill:#e0a400}
 .band.error{fill:#7b3fa0}.band.pause{fill:#889}.warm{fill:#fff;opacity:.6}
 .key{margin-left:.9rem;border-bottom:3px solid #999}.key.baseline{border-color:var(--b)}

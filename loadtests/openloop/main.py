@@ -47,6 +47,10 @@ HeaderOption = Annotated[
 ]
 
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command()
 def command(
     url: TargetArgument,
     schedule: ScheduleOption = "constant:10",
@@ -137,7 +141,7 @@ def wrong_usage(message: str) -> NoReturn:
 
 def main() -> None:
     """Entry point."""
-    typer.run(command)
+    app(prog_name="python -m loadtests.openloop")
 
 
 if __name__ == "__main__":

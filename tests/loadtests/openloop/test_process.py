@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from urllib.request import urlopen
 
 import pytest
+from typer.testing import CliRunner
 
 from loadtests.openloop.lines import Started, Window
+from loadtests.openloop.main import app
 from loadtests.openloop.tally import Part
 from tests.loadtests.openloop.generator import Generator
 from tests.weather.conftest import Running, Start
@@ -77,7 +79,6 @@ def test_a_reader_that_is_gone_ends_it(echo: Running) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["host"], "target 'host' is no address"),
         (["http://h/", "-s", "some:1"], "there is no kind 'some'"),
         (["http://h/", "-s", "ramp:1,2", "-d", "0"], "give --duration"),
         (["http://h/", "-H", "nonsense"], "write 'NAME: VALUE'"),
@@ -86,11 +87,16 @@ def test_a_reader_that_is_gone_ends_it(echo: Running) -> None:
     ],
 )
 def test_wrong_usage_is_told_and_sends_nothing(arguments: list[str], says: str) -> None:
-    with Generator(*arguments) as generator:
+    result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert says in result.stderr
+
+
+def test_wrong_usage_as_a_process() -> None:
+    with Generator("host") as generator:
         output, said = generator.process.communicate(timeout=60)
-    assert generator.process.returncode == 2
-    assert not output
-    assert says in said
+    assert (generator.process.returncode, output) == (2, "")
+    assert "target 'host' is no address" in said
     assert "Traceback" not in said
 
 

@@ -170,7 +170,6 @@ class Engine:
     def _promote(self, spec: Obj, journal: Journal) -> None:
         self._event("all steps have passed: promoting")
         final = route.promoted(spec, self._rollout)
-        self._rule.write(final, journal)
         written = self._rule.finish(final, journal)
         settled(self._mesh, written, self._rollout.spec.in_force_timeout)
         self._result.promoted = True

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: both end a rollout in the same way, and neither disturbs its rolling back."""
+"""Ctrl-C, SIGTERM and a closed terminal: all end a rollout in the same way; none disturbs its roll back."""
 
 import signal
 import threading
@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt, as Ctrl-C does; in the main thread only."""
+    """All raise KeyboardInterrupt, as Ctrl-C does; in the main thread only."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt

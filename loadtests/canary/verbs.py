@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mesh.cli.errors import CommandError
 from mesh.cli.options import KubeconfigOption, NamespaceOption
 
 if TYPE_CHECKING:
@@ -36,9 +37,7 @@ def run(
     Exit codes: 0 promoted; 1 failed; 2 wrong usage; 3 no cluster; 4 error; 5 inconclusive; 6 not rolled
     back (see 'meshctl canary abort'); 130 interrupted.
     """
-    from loadtests.canary.rollout import load_file
-
-    rollout = load_file(file)
+    rollout = loaded(file)
     mesh = connect(kubeconfig)
     try:
         if dry_run:
@@ -56,9 +55,7 @@ def plan(file: FileOption) -> None:
 
     Exits with 1 if a step's load cannot be enough.
     """
-    from loadtests.canary.rollout import load_file
-
-    if not _print_plan(load_file(file)):
+    if not _print_plan(loaded(file)):
         raise typer.Exit(1)
 
 
@@ -81,6 +78,18 @@ def abort(
     finally:
         close(mesh)
     print("rolled back" if found else f"no rollout on VirtualService {namespace}/{name}: nothing to do")
+
+
+def loaded(file: Path) -> "Rollout":
+    """The rollout of a file; what is wrong with it is wrong usage, not a failed rollout."""
+    from loadtests.canary.rollout import load_file
+    from mesh.api.errors import ConfigError
+
+    try:
+        return load_file(file)
+    except ConfigError as error:
+        remedy = "mend the fields that are named, and check with 'meshctl canary plan'"
+        raise CommandError(str(error), remedy=remedy, exit_code=2) from None
 
 
 def connect(kubeconfig: Path | None) -> "Mesh":

@@ -35,12 +35,12 @@ def test_a_plan_with_too_little_load_says_what_is_missing(
 
 
 @pytest.mark.parametrize("verb", ["plan", "run"])
-def test_faults_of_a_file_end_with_1_and_words(
+def test_faults_of_a_file_are_wrong_usage(
     verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "it.yaml"
     file.write_text(GOOD.replace("weight: 10", "wieght: 10"))
-    assert code_of(verb, "-f", str(file)) == 1
+    assert code_of(verb, "-f", str(file)) == 2
     err = capsys.readouterr().err
     assert f"{file}:16): spec.steps[0].wieght: there is no such field; did you mean weight?" in err
     assert "Traceback" not in err

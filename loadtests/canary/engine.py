@@ -77,19 +77,20 @@ class Engine:
         original = self._begin()
         url = self._url or url_of(self._rollout, self._mesh)
         journal = Journal.new(self._rollout, original, self._clock() + self._rollout.spec.deadline)
-        with terminable():
+        with deferred(self._event):
             try:
-                self._steps(original, journal, url)
+                with terminable():
+                    self._steps(original, journal, url)
             except KeyboardInterrupt:
                 self._result.interrupted = True
                 self._end(Verdict.ERROR, "interrupted")
             except (HarnessError, requests.RequestException, OSError) as error:
                 self._end(Verdict.ERROR, str(error))
-                if isinstance(error, TakenAway):
-                    self._result.restored = True
+                self._result.restored = isinstance(error, TakenAway)  # by whoever took it
+            except Exception as error:  # a fault of ours must not leave the canary in the rule
+                self._end(Verdict.ERROR, f"{type(error).__name__}: {error}")
             if not self._result.promoted and not self._result.restored:
-                with deferred(self._event):
-                    self._roll_back(journal, url)
+                self._roll_back(journal, url)
         self._result.end = self._clock()
         return self._result
 

@@ -98,7 +98,8 @@ def _judge_traffic(
 
 
 def _absolute(gate: Limits, *, alone: bool) -> Limits:
-    return gate.model_copy(update={"below_baseline": None, "times_baseline": None}) if alone else gate
+    relative = [name for name in ("below_baseline", "times_baseline") if name in type(gate).model_fields]
+    return gate.model_copy(update=dict.fromkeys(relative)) if alone else gate
 
 
 def judge_rate(title: str, gate: SuccessRate, measured: Measured, alpha: float) -> Iterator[Finding]:

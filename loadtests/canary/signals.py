@@ -22,10 +22,10 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def deferred(say: Callable[[str], None]) -> Iterator[None]:
-    """Signals do nothing but tell that the rollback goes on."""
+    """Signals do nothing but tell that the rule is being put back (outside of `terminable`)."""
 
     def tell(_number: int, _frame: FrameType | None) -> None:
-        say("rolling back already: wait for it")
+        say("the rule is being put back: wait for it")
 
     with _handled(tell):
         yield

@@ -157,4 +157,7 @@ def _print_plan(rollout: "Rollout") -> bool:
 
 
 def _confirm(question: str) -> bool:
-    return typer.confirm(question, default=True, err=True)
+    try:
+        return typer.confirm(question, default=True, err=True)
+    except typer.Abort:  # nobody there to answer
+        return False

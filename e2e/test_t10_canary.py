@@ -110,7 +110,7 @@ def test_a_dry_run_changes_nothing(
 def running(weather: Weather, rule: Rule, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     """A rollout in a process of its own, whose first step is in force: half of the requests go to v2."""
     file = tmp_path / "long.yaml"
-    file.write_text((ROLLOUTS / "slow.yaml").read_text().replace("hold: 5s", "hold: 2m"))
+    file.write_text((ROLLOUTS / "slow.yaml").read_text().replace("hold: 3s", "hold: 2m"))
     # fmt: off
     command = [
         sys.executable, "-m", "mesh.cli.main", "canary", "run", "-f", str(file),

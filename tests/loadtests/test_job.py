@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +109,9 @@ def test_the_end_of_the_pod_reaches_the_program() -> None:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     assert process.returncode == 5
+
+
+def test_the_image_that_it_runs_in_has_locust() -> None:
+    """On a cluster of containers there is nothing but what the image was built with."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert "locust" in project["tool"]["meshwright"]["images"]["weather"]["requires"]

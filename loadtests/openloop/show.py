@@ -54,7 +54,8 @@ class Show:
             f"due {account.scheduled}: sent {account.sent} ({share(account.sent_share)}), of them late "
             f"{account.late}, dropped {account.dropped}; done {account.done}, failed {account.failed}"
         )
-        self._console.print(latencies(whole), width=max(self._console.width, WIDTH), crop=False)
+        self._console.width = max(self._console.width, WIDTH)
+        self._console.print(latencies(whole))
         for kind, times in sorted(whole.overall().failures.items()):
             self._print(f"  {times} x {kind}")
 

@@ -1,6 +1,7 @@
 """Locust with our files against the demo's services on this machine; both kinds of users at once."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -17,12 +18,13 @@ from tests.weather.conftest import Running, Start
 
 pytestmark = pytest.mark.behaviour("H4")
 
+NAMES = {"http": ["/api/weather (v2)"], "grpc": ["Check (allow)"]}
 Headless = subprocess.Popen[str]
 
 
 def locust(kind: str, host: str, folder: Path) -> Headless:
     files = ("--csv", str(folder / kind), "--html", str(folder / f"{kind}.html"))
-    options = ("--headless", "-u", "5", "-r", "5", "-t", "3s", "--json-file", str(folder / kind))
+    options = ("--headless", "-u", "5", "-r", "5", "--json-file", str(folder / kind))
     return subprocess.Popen(
         [sys.executable, "-m", "locust", "-f", str(OURS[kind]), "--host", host, *options, *files],
         stdout=subprocess.PIPE,
@@ -30,6 +32,20 @@ def locust(kind: str, host: str, folder: Path) -> Headless:
         stdin=subprocess.DEVNULL,
         text=True,
     )
+
+
+def stopped_when_it_shows(run: Headless, *names: str) -> str:
+    """Locust prints its counts every two seconds; ended when it has some of each name. What it said after."""
+    assert run.stdout
+    wanted = set(names)
+    for line in run.stdout:
+        wanted -= {name for name in wanted if re.search(rf"{re.escape(name)} +[1-9]", line)}
+        if not wanted:
+            break
+    run.send_signal(signal.SIGINT)  # at SIGTERM Locust writes no report
+    said, _ = run.communicate(timeout=120)
+    assert not wanted, said
+    return said
 
 
 def counted(folder: Path, kind: str) -> tuple[Counter[str], int]:
@@ -53,7 +69,7 @@ def test_both_files_headless_with_csv_and_html(start: Start, tmp_path: Path) -> 
     frontend = start("frontend", FORECAST_URL=v2.url, ADVERTISEMENT_URL=start("advertisement").url)
     hosts = {"http": frontend.url, "grpc": url_of_guard(start)}
     for kind, run in {kind: locust(kind, host, tmp_path) for kind, host in hosts.items()}.items():
-        said, _ = run.communicate(timeout=120)
+        said = stopped_when_it_shows(run, *NAMES[kind])
         assert run.returncode == 0, said
         assert "Traceback" not in said
         assert "Aggregated" in (tmp_path / f"{kind}_stats.csv").read_text()
@@ -70,7 +86,7 @@ def test_failures_are_failures(start: Start, free_port: int, tmp_path: Path) -> 
     frontend = start("frontend", FORECAST_URL="http://127.0.0.1:1", ADVERTISEMENT_URL="http://127.0.0.1:1")
     runs = {"http": frontend.url, "grpc": f"127.0.0.1:{free_port}"}
     for kind, run in {kind: locust(kind, host, tmp_path) for kind, host in runs.items()}.items():
-        said, _ = run.communicate(timeout=120)
+        said = stopped_when_it_shows(run, "Aggregated")
         assert run.returncode == 1, said
         assert "Traceback" not in said
         assert counted(tmp_path, kind)[1] > 0, said

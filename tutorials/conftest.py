@@ -64,3 +64,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 pytest_collect_file = Sybil(parsers=[steps], patterns=["[0-9][0-9]-*.md"], fixtures=["weather"]).pytest()
+
+
+@pytest.fixture(scope="session")
+def weather(weather: Any) -> Any:
+    """The demo as `meshctl demo` leaves it, which is where lessons begin."""
+    weather.follow("canary-90-10")
+    return weather

@@ -24,9 +24,8 @@ def show_list() -> None:
     """List the lessons, and how far each is done."""
     done = progress()
     for each in lessons():
-        print(
-            f"{each.number:02}  {min(done.get(each.name, 0), len(each.steps))}/{len(each.steps)}  {each.title}"
-        )
+        reached_now = min(done.get(each.name, 0), len(each.steps))
+        print(f"{each.number:02}  {reached_now}/{len(each.steps)}  {each.title}")
 
 
 @app.command(name="next")

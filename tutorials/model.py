@@ -1,6 +1,6 @@
 """A lesson and its steps, read from Markdown; the one model of `meshctl learn` and of the tests.
 
-A lesson is one file `NN-name.md`. Each `## ` section with a check is a step: prose, `sh` blocks (the commands,
+A lesson is one file `NN-name.md`. Each `## ` section with a check is a step: prose, `sh` blocks (commands,
 which are the step's solution), `text` blocks (what the sh block before prints), a `python check` block, and a
 `<!-- hint: ... -->`. The one `sh reset` block of a lesson puts the cluster back.
 """

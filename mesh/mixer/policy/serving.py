@@ -20,9 +20,10 @@ from mesh.mixer.policy.checker import CACHED, Checker
 from mesh.mixer.policy.gate import Limits
 from mesh.mixer.policy.metrics import PolicyMetrics
 from mesh.mixer.policy.server import DEADLINE, PolicyServer
-from mesh.mixer.window import app, bound, shown
+from mesh.mixer.window import app, shown
 from mesh.mixer.world import World
 from mesh.pki.serving import grpc_credentials
+from mesh.ports import bound
 from mesh.rules import registry as installed
 from mesh.rules.adapter import Adapter
 from mesh.rules.templates import Variety

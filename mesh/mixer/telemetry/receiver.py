@@ -18,7 +18,7 @@ from mesh.mixer.live import Live
 from mesh.mixer.peers import Peers, Stranger, belongs
 from mesh.mixer.telemetry.connections import Connections
 from mesh.mixer.telemetry.metrics import TelemetryMetrics
-from mesh.mixer.window import CannotListen
+from mesh.ports import grpc_port
 
 SERVICE = "envoy.service.accesslog.v3.AccessLogService"
 OPTIONS: tuple[tuple[str, int], ...] = (
@@ -68,12 +68,7 @@ class ReportServer:
 
     def listen(self, address: str, credentials: Any = None) -> int:
         """Bind `host:port` (0: any port) and give back the port; raises `CannotListen`."""
-        try:
-            if credentials is None:
-                return int(self._server.add_insecure_port(address))
-            return int(self._server.add_secure_port(address, credentials))
-        except RuntimeError:
-            raise CannotListen(f"cannot serve on {address}; free the port, or choose another") from None
+        return grpc_port(self._server, address, credentials, what="reports")
 
     async def start(self) -> None:
         """Begin to serve."""

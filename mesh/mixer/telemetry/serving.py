@@ -19,9 +19,10 @@ from mesh.mixer.peers import Peers
 from mesh.mixer.telemetry.metrics import TelemetryMetrics
 from mesh.mixer.telemetry.receiver import ReportServer
 from mesh.mixer.tracing.serve import spans_served
-from mesh.mixer.window import app, bound, shown
+from mesh.mixer.window import app, shown
 from mesh.mixer.world import World
 from mesh.pki.serving import grpc_credentials, server_context
+from mesh.ports import bound
 from mesh.rules import registry as installed
 from mesh.rules.adapter import Adapter
 from mesh.rules.templates import Variety

@@ -6,7 +6,6 @@ PERMISSIVE mode.
 """
 
 import asyncio
-import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -22,7 +21,7 @@ from mesh.mixer.tracing.app import Take, routes
 from mesh.mixer.tracing.metrics import SpanMetrics
 from mesh.mixer.tracing.rules import SpanRules
 from mesh.mixer.tracing.store import SpanStore
-from mesh.mixer.window import CannotListen
+from mesh.ports import CannotListen
 
 PORT = 9411
 LARGEST_BODY = 8 * 1024 * 1024
@@ -64,11 +63,7 @@ class SpanServer:
             self._socket = socket.create_server((self._host, self.port), backlog=1024)
         except OSError as error:
             await self._runner.cleanup()
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            where = f"{self._host}:{self.port}"
-            raise CannotListen(
-                f"cannot serve on {where}: {reason}; free the port, or choose another"
-            ) from None
+            raise CannotListen.at(f"{self._host}:{self.port}", "traces", error) from None
         self._socket.setblocking(False)
         self.port = self._socket.getsockname()[1]
         self._in_background(self._accept(self._socket))

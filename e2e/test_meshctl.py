@@ -40,7 +40,8 @@ def test_status_shows_components_and_pods_in_sync(
     names = {component["name"] for component in shown["components"]}
     classic = pytestconfig.getoption("--mesh-profile") == "classic"
     parts = {"istio-citadel", "istio-galley", "istio-sidecar-injector"} if classic else set()
-    assert names == {"istio-pilot", "istio-ingressgateway", "istio-egressgateway", *parts}
+    always = {"istio-pilot", "istio-policy", "istio-telemetry", "istio-ingressgateway", "istio-egressgateway"}
+    assert names == always | parts
     pods = {pod["name"]: pod["proxy"] for pod in shown["pods"]}
     assert pods[weather.client.pod.name] == "SYNCED"
 

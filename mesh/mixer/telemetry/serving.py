@@ -21,6 +21,7 @@ from mesh.mixer.telemetry.receiver import ReportServer
 from mesh.mixer.tracing.serve import spans_served
 from mesh.mixer.window import app, shown
 from mesh.mixer.world import World
+from mesh.monitoring import for_loopback
 from mesh.pki.serving import grpc_credentials, server_context
 from mesh.ports import bound
 from mesh.rules import registry as installed
@@ -131,7 +132,7 @@ def _usage(following: Following) -> web.RouteDef:
     async def ledger(_: web.Request) -> web.Response:
         return web.Response(text=await billed(_adapters(following)), content_type="text/csv")
 
-    return web.get("/usage.csv", ledger)
+    return web.get("/usage.csv", for_loopback(ledger))  # who uses how much is nobody else's business
 
 
 def _counted(following: Following) -> web.Application:

@@ -1,8 +1,7 @@
-"""The port for spans and queries: mutual TLS from proxies of the mesh, clear text from all others.
+"""The port for spans and queries: mutual TLS from proxies of the mesh, clear text from loopback.
 
-Proxies begin with TLS, because the Pod says that it takes mutual TLS; people, and tools without a
-certificate, ask in clear text. So connections are told apart by their first byte, as a sidecar does in
-PERMISSIVE mode.
+Proxies begin with TLS, because the Pod says that it takes mutual TLS; people, by a forwarded port, ask in
+clear text. So connections are told apart by their first byte, as a sidecar does in PERMISSIVE mode.
 """
 
 import asyncio
@@ -21,6 +20,7 @@ from mesh.mixer.tracing.app import Take, routes
 from mesh.mixer.tracing.metrics import SpanMetrics
 from mesh.mixer.tracing.rules import SpanRules
 from mesh.mixer.tracing.store import SpanStore
+from mesh.monitoring import Answer, is_near, refusal
 from mesh.ports import CannotListen
 
 PORT = 9411
@@ -45,7 +45,7 @@ class SpanServer:
         context: ssl.SSLContext | None = None,
         further: Sequence[web.RouteDef] = (),
     ) -> None:
-        app = web.Application(client_max_size=LARGEST_BODY)
+        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[_known])
         app.add_routes([*routes(store, take), *further])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         self._context = context
@@ -105,6 +105,12 @@ class SpanServer:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+@web.middleware
+async def _known(request: web.Request, handler: Answer) -> web.StreamResponse:
+    """Spans tell much of those who call, and made-up ones mislead: strangers neither ask nor send."""
+    return await handler(request) if request.secure or is_near(request) else refusal(request)
 
 
 @asynccontextmanager

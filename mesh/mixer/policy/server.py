@@ -101,16 +101,17 @@ class PolicyServer:
             self._metrics.shed.inc()
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"istio-policy is overloaded: {error}")
         try:
-            return await self._answered(request, context)
+            try:
+                return await self._answered(request, context)
+            finally:  # before the caller hears of a failure, who may ask again at once
+                self.gate.leave()
+                self._metrics.seconds.observe(self._monotonic() - began)
         except asyncio.CancelledError:
             self._metrics.abandoned()
             raise
         except Exception as error:
             code, text = self._refusal(error)
             await context.abort(code, text)
-        finally:
-            self.gate.leave()
-            self._metrics.seconds.observe(self._monotonic() - began)
         raise AssertionError("abort raises")
 
     async def _enter(self, context: Any) -> None:

@@ -15,6 +15,7 @@ from mesh.mixer.bag import Bag
 from mesh.mixer.handlers import Running
 from mesh.mixer.metrics import HandlerMetrics
 from mesh.mixer.sampling import Chosen, chooser
+from mesh.mixer.selection import Selection
 from mesh.model import ObjectKey
 from mesh.rules.adapter import Instance
 from mesh.rules.builder import Builder
@@ -114,7 +115,7 @@ class Live:
         self._monotonic = monotonic
         self._choosers: dict[ObjectKey, Chosen | None] = {}
         self._namespaces = frozenset(rule.namespace for rule in ruleset.rules)
-        self._bound: dict[tuple[Variety, str], tuple[BoundRule, ...]] = {}
+        self._bound: dict[tuple[Variety, str], Selection[BoundRule]] = {}
 
     def __repr__(self) -> str:
         return f"<Live: {len(self.ruleset.rules)} rules, {len(self.running)} handlers, {self.users} users>"
@@ -140,10 +141,15 @@ class Live:
 
     def rules(self, variety: Variety, namespace: str) -> tuple[BoundRule, ...]:
         """The rules for calls in a namespace: the root namespace's first, each in order of names."""
+        return self.selection(variety, namespace).rules
+
+    def selection(self, variety: Variety, namespace: str) -> Selection[BoundRule]:
+        """These rules, to be put to calls."""
         scope = self.scope(namespace)
         found = self._bound.get((variety, scope))
         if found is None:
-            found = self._bound[variety, scope] = tuple(self._bind_all(variety, scope))
+            bound = ((rule, rule.config.match) for rule in self._bind_all(variety, scope))
+            found = self._bound[variety, scope] = Selection(bound, self.ruleset.attributes)
         return found
 
     def scope(self, namespace: str) -> str:
@@ -158,8 +164,8 @@ class Live:
         gathered: dict[tuple[str, str], tuple[Step, list[Instance]]] = {}
         for values, namespace in calls:
             bag = Bag(values)
-            for rule in self.rules(Variety.REPORT, namespace):
-                if rule.matches(bag) and (rule.sampled is None or rule.sampled(bag)):
+            for rule in self.selection(Variety.REPORT, namespace).matching(bag):
+                if rule.sampled is None or rule.sampled(bag):
                     _gather(gathered, rule.steps, bag)
         return sum(_handed(step, instances) for step, instances in gathered.values())
 

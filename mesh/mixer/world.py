@@ -1,5 +1,6 @@
 """What a Mixer knows the mesh by, wherever it comes from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mesh.model.sources import ConfigSource, Registry
@@ -12,6 +13,8 @@ from mesh.tasks import Task
 class World:
     """Registry, configuration, certificate and trust; `tasks` keep them up to date.
 
+    `domains` gives the mesh's trust domains.
+
     Without `identity` and `trust` a Mixer serves in plain text, on loopback only.
     """
 
@@ -20,3 +23,8 @@ class World:
     identity: Holder | None = None
     trust: Trust | None = None
     tasks: list[Task] = field(default_factory=list)
+    domains: Callable[[], tuple[str, ...]] | None = None
+
+    def let_in(self, own: str) -> Callable[[], tuple[str, ...]]:
+        """Gives the trust domains of proxies that are let in; `own` alone where no others are known."""
+        return self.domains or (lambda: (own,))

@@ -114,7 +114,7 @@ def _server(world: World, settings: Settings, following: Following, metrics: Pol
 
 def _peers(world: World, settings: Settings) -> Peers | None:
     """Who may ask: proxies of the mesh; without trust anybody on loopback."""
-    return None if world.trust is None else Peers(world.trust, lambda: (settings.trust_domain,))
+    return None if world.trust is None else Peers(world.trust, world.let_in(settings.trust_domain))
 
 
 def _listening(server: PolicyServer, world: World, settings: Settings) -> int:

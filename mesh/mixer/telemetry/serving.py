@@ -108,7 +108,7 @@ async def serving(
 
 def _peers(world: World, settings: Settings) -> Peers | None:
     """Who may report: proxies of the mesh; without trust anybody on loopback."""
-    return None if world.trust is None else Peers(world.trust, lambda: (settings.trust_domain,))
+    return None if world.trust is None else Peers(world.trust, world.let_in(settings.trust_domain))
 
 
 def _context(world: World) -> Any:

@@ -32,7 +32,7 @@ from mesh.pilot.reader import Reader
 from tests.mixer.policy import rig as policy
 from tests.pilot.authz.calls import Call
 from tests.pilot.authz.gate import cluster
-from tests.pilot.authz.rig import Answer, Callers, Served, envoy, plain
+from tests.pilot.authz.rig import Answer, Callers, Served, asked, envoy, plain
 from tests.pilot.compile.world import World, sidecar
 
 ADDRESSES = count()
@@ -172,6 +172,7 @@ def served(name: str, address: str, port: int, checked: mixer.Checked) -> Served
 class Rig:
     """Both ways of each port."""
 
+    folder: Path
     address: str
     callers: Callers
     policy: Any
@@ -186,6 +187,15 @@ class Rig:
     def called(self, call: Call, port: int = 0) -> Answer:
         """What istio-policy answers."""
         return self.callers.call(call, self.address, (self.called_port + port,))
+
+    def counted(self) -> str:
+        """What proxy and istio-policy have counted, to tell why a question had no answer."""
+        page = asyncio.run_coroutine_threadsafe(self.policy.page("/metrics"), self.loop).result(10)
+        mine = [
+            each for each in page.splitlines() if each.startswith("mixer_policy") and "_bucket" not in each
+        ]
+        every = [*mine, *asked(self.folder, "/stats?filter=istio-policy").splitlines()]
+        return "\n".join(each for each in every if not each.endswith((" 0", " 0.0")))
 
     def answered(self) -> float:
         """How many questions istio-policy has had."""
@@ -208,7 +218,7 @@ def both_ways(rules: Rules, ports: int, folder: Path) -> Iterator[Rig]:
         ]
         clusters = [cluster(CLUSTER, running.policy.grpc, http2=True)]
         with envoy(listeners, folder, clusters):
-            yield Rig(rules.address, Callers(folder), running, loop)
+            yield Rig(folder, rules.address, Callers(folder), running, loop)
 
 
 @contextmanager

@@ -74,6 +74,7 @@ class Mixer:
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
         self._forwards: dict[tuple[str, int], Forward] = {}
+        self._applied: dict[str, Obj] = {}
 
     def close(self) -> None:
         """Close the connections."""
@@ -91,9 +92,25 @@ class Mixer:
     def apply(self, *sources: Source | list[Obj]) -> None:
         """Apply; in force at proxies and in both programs on return."""
         items = [each for source in sources for each in (source if isinstance(source, list) else [source])]
+        self.wait_for_removed()
         written = [found for item in items for found in self.mesh.apply(item, wait=False)]
+        self._applied |= {reference(item): item for item in written if is_mixers(item)}
         self.mesh.wait_for(written)
         self.wait_for(written)
+
+    def wait_for_removed(self) -> None:
+        """Wait until no program knows what earlier tests applied: with each change all kept answers go."""
+        gone = {name for name, item in self._applied.items() if self.mesh.api.find(item) is None}
+
+        def forgotten() -> bool:
+            for pod in (pod for program in PROGRAMS for pod in self.pods(program)):
+                left = gone & self.debug(pod)["versions"].keys()
+                assert not left, f"{pod.id} still has {left}"
+            return True
+
+        if gone:
+            eventually(forgotten, 20, retry_on=(CannotForward,))
+            self._applied = {name: item for name, item in self._applied.items() if name not in gone}
 
     def wait_for(self, items: list[Obj], *programs: str) -> None:
         """Wait until every Pod of the programs has these versions of the objects."""

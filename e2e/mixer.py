@@ -19,7 +19,7 @@ SYSTEM = "istio-system"
 POLICY, TELEMETRY = "istio-policy", "istio-telemetry"
 PROGRAMS = (POLICY, TELEMETRY)
 CONTAINER = "mixer"
-GROUPS = ("config.istio.io",)
+GROUPS = {POLICY: {"config.istio.io"}, TELEMETRY: {"config.istio.io", "telemetry.istio.io"}}
 Metrics = Mapping[str, float]
 PATIENCE = 1.6
 """Seconds: proxies report once a second, and Prometheus asks four times in one."""
@@ -114,18 +114,17 @@ class Mixer:
 
     def wait_for(self, items: list[Obj], *programs: str) -> None:
         """Wait until every Pod of the programs has these versions of the objects."""
-        wanted = {reference(item): version(item) for item in items if is_mixers(item)}
 
         def there() -> bool:
             for program in programs or PROGRAMS:
-                for pod in self.pods(program):
+                wanted = {reference(item): version(item) for item in items if is_mixers(item, program)}
+                for pod in self.pods(program) if wanted else ():
                     seen = self.debug(pod)["versions"]
                     missing = {name: seen.get(name) for name in wanted if seen.get(name) != wanted[name]}
                     assert not missing, f"{pod.id} has {missing}, not {wanted}"
             return True
 
-        if wanted:
-            eventually(there, 20, retry_on=(CannotForward,))
+        eventually(there, 20, retry_on=(CannotForward,))
 
     def debug(self, pod: Pod) -> Obj:
         """What it tells on loopback."""
@@ -173,9 +172,9 @@ def total(metrics: Metrics, name: str) -> float:
     return sum(value for each, value in metrics.items() if each.partition("{")[0] == name)
 
 
-def is_mixers(item: Obj) -> bool:
-    """Whether istio-policy and istio-telemetry read it."""
-    return item["apiVersion"].partition("/")[0] in GROUPS
+def is_mixers(item: Obj, program: str = TELEMETRY) -> bool:
+    """Whether a program reads it: istio-telemetry reads Telemetry too."""
+    return item["apiVersion"].partition("/")[0] in GROUPS[program]
 
 
 def reference(item: Obj) -> str:

@@ -7,7 +7,7 @@ Made once for each change, so that a call only evaluates matches and builds inst
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -27,6 +27,18 @@ log = structlog.get_logger(component="mixer")
 
 SPANS = "tracespan"
 """Template that reports of calls leave out: Envoy's tracer makes the spans (see `mesh.mixer.tracing`)."""
+
+
+class Reshape(Protocol):
+    """What else changes instances that rules make for reports; `problems` are what of it cannot be used."""
+
+    problems: list[str]
+
+    def concerns(self, template: str, adapter: str) -> bool:
+        """Whether instances of a template for handlers of an adapter are changed at all."""
+
+    def changed(self, bag: Bag, instance: Instance) -> Instance | None:
+        """The instance for a call; None if there is to be none."""
 
 
 class Failure(Exception):
@@ -50,6 +62,7 @@ class Step:
     dispatched: Callable[..., None]
     failed: Callable[..., None]
     unmade: Callable[[], None]
+    reshape: Reshape | None = None
 
     def build(self, bag: Any) -> Instance:
         """Make the instance; raises `Failure` naming what is missing."""
@@ -102,6 +115,7 @@ class Live:
         metrics: HandlerMetrics,
         *,
         root_namespace: str = "istio-system",
+        reshape: Reshape | None = None,
         released: Callable[["Live"], None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -109,6 +123,7 @@ class Live:
         self.running = running
         self.metrics = metrics
         self.root_namespace = root_namespace
+        self.reshape = reshape
         self.users = 0
         self._released = released
         self._retired = False
@@ -209,6 +224,7 @@ class Live:
     def _step(self, action: ActionConfig, instance: InstanceConfig) -> Step:
         running = self.running.get(action.handler)
         adapter = running.config.adapter.name if running else "none"
+        reshaped = self.reshape is not None and self.reshape.concerns(instance.template.name, adapter)
         return Step(
             action.name,
             action.handler,
@@ -219,6 +235,7 @@ class Live:
             self.metrics.dispatches.labels(action.handler, adapter).inc,
             self.metrics.errors.labels(action.handler, adapter).inc,
             self.metrics.unmade.labels(instance.name).inc,
+            self.reshape if reshaped else None,
         )
 
 
@@ -230,8 +247,12 @@ def _gather(
         if step.template == SPANS:
             continue
         try:
-            made = step.build(bag)
+            made: Instance | None = step.build(bag)
         except Failure:
+            continue
+        if made is not None and step.reshape is not None:
+            made = step.reshape.changed(bag, made)
+        if made is None:
             continue
         gathered.setdefault((step.handler, step.template), (step, []))[1].append(made)
 

@@ -35,6 +35,6 @@ def shown(following: Following) -> dict[str, Any]:
         "rules": [f"{rule.key.name}.{rule.namespace}" for rule in live.ruleset.rules],
         "handlers": {name: each.config.adapter.name for name, each in sorted(live.running.items())},
         "broken": dict(handlers.broken),
-        "problems": [str(each) for each in live.ruleset.problems],
+        "problems": following.problems,
         "versions": dict(following.versions),
     }

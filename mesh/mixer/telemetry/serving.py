@@ -17,6 +17,7 @@ from mesh.mixer.handlers import Surroundings
 from mesh.mixer.metrics import HandlerMetrics
 from mesh.mixer.peers import Peers
 from mesh.mixer.telemetry.metrics import TelemetryMetrics
+from mesh.mixer.telemetry.overrides import overrides
 from mesh.mixer.telemetry.receiver import ReportServer
 from mesh.mixer.tracing.serve import spans_served
 from mesh.mixer.window import app, shown
@@ -25,6 +26,7 @@ from mesh.monitoring import for_loopback
 from mesh.pki.serving import grpc_credentials, server_context
 from mesh.ports import bound
 from mesh.rules import registry as installed
+from mesh.rules import tags
 from mesh.rules.adapter import Adapter
 from mesh.rules.templates import Variety
 from mesh.tasks import Task, background, first_failure, unless_failed
@@ -82,6 +84,7 @@ async def serving(
         Surroundings(HandlerMetrics(registry), settings.folder),
         VARIETIES,
         root_namespace=settings.namespace,
+        reshaping=(tags.KIND, overrides),
     )
     workloads = Workloads(world.registry)
     server = ReportServer(

@@ -65,6 +65,7 @@ class Following:
         self._pause = retry[0]
         self.generation = 0
         self.versions: Mapping[str, str] = {}
+        self._in_force: Mapping[ObjectKey, ConfigObject] = {}
         self.live = self._made(resolve((), adapters), {})
         config.subscribe(self._notice)
 
@@ -109,13 +110,20 @@ class Following:
     async def take(self) -> None:
         """Put the configuration as it is now in force."""
         objects, further = self._objects(), self._further()
+        now = {each.key: each for each in (*objects, *further)}
+        # Where only a status was written, answers that are kept stay good.
+        if not self.generation or self.handlers.broken or not alike(self._in_force, now):
+            await self._put_in_force(objects, further)
+        self._in_force = now
+        self.versions = {named(key): f"{each.uid}/{each.generation}" for key, each in now.items()}
+
+    async def _put_in_force(self, objects: Iterable[ConfigObject], further: Iterable[ConfigObject]) -> None:
         ruleset = resolve(objects, self._adapters)
         running = await self.handlers.change(self._used(ruleset))
         before, self.live = self.live, self._made(ruleset, running, further)
         for each in running.values():
             each.held += 1
         self.generation += 1
-        self.versions = {named(each.key): f"{each.uid}/{each.generation}" for each in (*objects, *further)}
         self._tell(self.problems)
         before.retire()
         for told in self.changed:
@@ -190,6 +198,13 @@ class Following:
     async def _end(self) -> None:
         self.live.retire()
         await asyncio.gather(*self._closing, return_exceptions=True)
+
+
+def alike(before: Mapping[ObjectKey, ConfigObject], now: Mapping[ObjectKey, ConfigObject]) -> bool:
+    """Whether two configurations say the same."""
+    return before.keys() == now.keys() and all(
+        each is now[key] or each.spec == now[key].spec for key, each in before.items()
+    )
 
 
 def named(key: ObjectKey) -> str:

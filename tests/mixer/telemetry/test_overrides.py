@@ -96,6 +96,13 @@ def test_labels_are_set_and_removed(tmp_path: Path) -> None:
     assert "absent" not in line
 
 
+def test_as_many_labels_may_come_as_go(tmp_path: Path) -> None:
+    tags = {"request_host": {"value": "request.host"}, "source_version": {"operation": "REMOVE"}}
+    (line,) = lines(tmp_path, [telemetry("a", {"tagOverrides": tags})], call())
+    assert 'request_host="forecast:3002"' in line
+    assert "source_version" not in line
+
+
 @pytest.mark.parametrize(
     ("match", "left"),
     [

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import check, identity, imports, latency, memory, mixer, mixer_parts, push, startup
+from benchmarks import check, identity, imports, latency, memory, mixer, mixer_parts, push, reports, startup
 from mesh.cli.platform import Platform
 from pytest_mesh.demo import Weather
 from pytest_mesh.mesh import Mesh
@@ -97,6 +97,9 @@ def mixer_figures(mesh: Mesh) -> None:
     served = check.measure()
     columns = ("what", "median ms", "p99 ms", f"per second, {check.AT_A_TIME} at a time")
     table("istio-policy over gRPC on loopback", columns, [(s.what, s.median, s.p99, s.rate) for s in served])
+    table("istio-telemetry over gRPC on loopback, standard metrics", ("records", "per second"), [
+        (taken.what, round(taken.rate)) for taken in reports.measure()
+    ])  # fmt: skip
     evaluated = [(e.name, e.plain, e.recording) for e in mixer_parts.expressions()]
     table("Expressions", ("expression", "microseconds", "noting what was read"), evaluated)
 

@@ -83,13 +83,13 @@ def measure() -> list[Served]:
 
 
 @contextmanager
-def served(rules: Sequence[Mapping[str, Any]]) -> Iterator[int]:
-    """An istio-policy with these rules, in a process of its own; its port."""
+def served(rules: Sequence[Mapping[str, Any]], program: str = "benchmarks.check") -> Iterator[int]:
+    """An istio-policy (or another `program`) with these rules, in a process of its own; its port."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "services.yaml").write_text(yaml.safe_dump(SERVICES))
         (folder / "rules.yaml").write_text(yaml.safe_dump_all(rules))
-        command = [sys.executable, "-m", "benchmarks.check", name]
+        command = [sys.executable, "-m", program, name]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             try:

@@ -17,6 +17,7 @@ from pytest_mesh.demo import Weather
 from pytest_mesh.kube import Obj
 from pytest_mesh.mesh import Mesh
 from pytest_mesh.pods import Pod
+from weather import NAMESPACE
 
 TURNS = 3
 REQUESTS = 300
@@ -71,6 +72,8 @@ def measure(mesh: Mesh) -> list[Way]:
     try:
         with mesh.undoing():
             mesh.apply(demo.rule("all-v1"))
+            mesh.scale(NAMESPACE, "forecast-v1", 1)
+            eventually(lambda: len(mesh.pods(NAMESPACE, app="forecast", version="v1")) == 1, 30)
             for _ in range(TURNS):
                 for way in found:
                     with in_force(demo, mixer, way):

@@ -19,7 +19,7 @@ SYSTEM = "istio-system"
 POLICY, TELEMETRY = "istio-policy", "istio-telemetry"
 PROGRAMS = (POLICY, TELEMETRY)
 CONTAINER = "mixer"
-GROUPS = ("config.istio.io",)
+GROUPS = {POLICY: {"config.istio.io"}, TELEMETRY: {"config.istio.io", "telemetry.istio.io"}}
 Metrics = Mapping[str, float]
 PATIENCE = 1.6
 """Seconds: proxies report once a second, and Prometheus asks four times in one."""
@@ -74,6 +74,7 @@ class Mixer:
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
         self._forwards: dict[tuple[str, int], Forward] = {}
+        self._applied: dict[str, Obj] = {}
 
     def close(self) -> None:
         """Close the connections."""
@@ -91,24 +92,39 @@ class Mixer:
     def apply(self, *sources: Source | list[Obj]) -> None:
         """Apply; in force at proxies and in both programs on return."""
         items = [each for source in sources for each in (source if isinstance(source, list) else [source])]
+        self.wait_for_removed()
         written = [found for item in items for found in self.mesh.apply(item, wait=False)]
+        self._applied |= {reference(item): item for item in written if is_mixers(item)}
         self.mesh.wait_for(written)
         self.wait_for(written)
 
+    def wait_for_removed(self) -> None:
+        """Wait until no program knows what earlier tests applied: with each change all kept answers go."""
+        gone = {name for name, item in self._applied.items() if self.mesh.api.find(item) is None}
+
+        def forgotten() -> bool:
+            for pod in (pod for program in PROGRAMS for pod in self.pods(program)):
+                left = gone & self.debug(pod)["versions"].keys()
+                assert not left, f"{pod.id} still has {left}"
+            return True
+
+        if gone:
+            eventually(forgotten, 20, retry_on=(CannotForward,))
+            self._applied = {name: item for name, item in self._applied.items() if name not in gone}
+
     def wait_for(self, items: list[Obj], *programs: str) -> None:
         """Wait until every Pod of the programs has these versions of the objects."""
-        wanted = {reference(item): version(item) for item in items if is_mixers(item)}
 
         def there() -> bool:
             for program in programs or PROGRAMS:
-                for pod in self.pods(program):
+                wanted = {reference(item): version(item) for item in items if is_mixers(item, program)}
+                for pod in self.pods(program) if wanted else ():
                     seen = self.debug(pod)["versions"]
                     missing = {name: seen.get(name) for name in wanted if seen.get(name) != wanted[name]}
                     assert not missing, f"{pod.id} has {missing}, not {wanted}"
             return True
 
-        if wanted:
-            eventually(there, 20, retry_on=(CannotForward,))
+        eventually(there, 20, retry_on=(CannotForward,))
 
     def debug(self, pod: Pod) -> Obj:
         """What it tells on loopback."""
@@ -156,9 +172,9 @@ def total(metrics: Metrics, name: str) -> float:
     return sum(value for each, value in metrics.items() if each.partition("{")[0] == name)
 
 
-def is_mixers(item: Obj) -> bool:
-    """Whether istio-policy and istio-telemetry read it."""
-    return item["apiVersion"].partition("/")[0] in GROUPS
+def is_mixers(item: Obj, program: str = TELEMETRY) -> bool:
+    """Whether a program reads it: istio-telemetry reads Telemetry too."""
+    return item["apiVersion"].partition("/")[0] in GROUPS[program]
 
 
 def reference(item: Obj) -> str:

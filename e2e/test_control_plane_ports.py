@@ -23,6 +23,9 @@ SDS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 XDS = f"{PILOT}:15012"
 OPEN = {
     15014: "http",
+    15004: "mutual",
+    9411: "mutual",
+    42422: "http",
     8060: "tls",
     8061: "mutual",
     15012: "mutual",
@@ -30,6 +33,7 @@ OPEN = {
     9901: "mutual",
     15017: "tls",
 }
+DEBUG = ("/debug/syncz", "/debug/config", "/debug/registry", "/debug/in-force")
 LISTENING = """
 LOOPBACK = "0100007F", "0000000000000000FFFF00000100007F", "0" * 24 + "01000000"
 for name in ("/proc/net/tcp", "/proc/net/tcp6"):
@@ -93,7 +97,7 @@ def test_who_is_nobody_is_refused_at_every_port(weather: Weather, plain: PodClie
 def test_the_debug_interface_is_closed_to_other_pods(weather: Weather, plain: PodClient) -> None:
     for pod in control_plane(weather.mesh):
         if 15014 in ports_of(pod):
-            for path in ("/debug/syncz", "/debug/config", "/debug/registry", "/debug/in-force"):
+            for path in (*DEBUG, "/debug/mixer", "/usage.csv"):
                 (response,) = plain.get(f"http://{pod.address}:15014{path}")
                 assert response.status in (403, 404), (pod, path, response)
             plain.get(f"http://{pod.address}:15014/ready").check(all_ok())

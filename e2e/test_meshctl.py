@@ -3,50 +3,34 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
 import weather as demo
+from e2e.conftest import Command, Run
 from e2e.helpers import FORECAST, split
 from pytest_mesh import all_ok, versions
 from pytest_mesh.demo import Weather
 
-Run = subprocess.CompletedProcess[str]
-Meshctl = Callable[..., Run]
-
-
-@pytest.fixture
-def meshctl(weather: Weather) -> Meshctl:
-    """Run `meshctl` on this mesh."""
-    kubeconfig = str(weather.mesh.cluster.kubeconfig)
-
-    def run(*arguments: str, stdin: str = "") -> Run:
-        command = [sys.executable, "-m", "mesh.cli.main", *arguments, "--kubeconfig", kubeconfig]
-        result = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=90)
-        assert "Traceback" not in result.stderr
-        return result
-
-    return run
-
 
 @pytest.mark.behaviour("H2")
 def test_status_shows_components_and_pods_in_sync(
-    weather: Weather, meshctl: Meshctl, pytestconfig: pytest.Config
+    weather: Weather, meshctl: Command, pytestconfig: pytest.Config
 ) -> None:
     shown = json.loads(meshctl("status", "-o", "json").stdout)
     names = {component["name"] for component in shown["components"]}
     classic = pytestconfig.getoption("--mesh-profile") == "classic"
     parts = {"istio-citadel", "istio-galley", "istio-sidecar-injector"} if classic else set()
-    assert names == {"istio-pilot", "istio-ingressgateway", "istio-egressgateway", *parts}
+    always = {"istio-pilot", "istio-policy", "istio-telemetry", "istio-ingressgateway", "istio-egressgateway"}
+    assert names == always | parts
     pods = {pod["name"]: pod["proxy"] for pod in shown["pods"]}
     assert pods[weather.client.pod.name] == "SYNCED"
 
 
 @pytest.mark.behaviour("X2")
-def test_proxy_status_lists_every_proxy(weather: Weather, meshctl: Meshctl) -> None:
+def test_proxy_status_lists_every_proxy(weather: Weather, meshctl: Command) -> None:
     weather.mesh.settle()
     result = meshctl("proxy-status")
     assert result.returncode == 0
@@ -67,7 +51,7 @@ def test_proxy_status_lists_every_proxy(weather: Weather, meshctl: Meshctl) -> N
         ("endpoints", FORECAST),
     ],
 )
-def test_proxy_config_shows_what_envoy_has(weather: Weather, meshctl: Meshctl, what: str, words: str) -> None:
+def test_proxy_config_shows_what_envoy_has(weather: Weather, meshctl: Command, what: str, words: str) -> None:
     pod = weather.client.pod.name
     result = meshctl("proxy-config", what, pod, "-n", "weather")
     assert result.returncode == 0, result.stderr
@@ -76,7 +60,7 @@ def test_proxy_config_shows_what_envoy_has(weather: Weather, meshctl: Meshctl, w
 
 
 @pytest.mark.behaviour("X3")
-def test_wait_returns_when_a_rule_is_in_force(weather: Weather, meshctl: Meshctl) -> None:
+def test_wait_returns_when_a_rule_is_in_force(weather: Weather, meshctl: Command) -> None:
     weather.mesh.apply(split(v1=100), wait=False)
     result = meshctl("wait", "vs/forecast", "-n", "weather")
     assert result.returncode == 0, result.stderr
@@ -94,7 +78,7 @@ def kubectl(weather: Weather, *arguments: str) -> Run:
 
 @pytest.mark.behaviour("W5")
 def test_rules_that_kubectl_applies_are_in_force_when_meshctl_says_so(
-    weather: Weather, meshctl: Meshctl
+    weather: Weather, meshctl: Command
 ) -> None:
     rule = str(weather.rule("all-v2"))
     applied = kubectl(weather, "apply", "-f", rule)
@@ -127,7 +111,7 @@ def test_kubectl_takes_every_manifest_and_rule_of_the_demo(weather: Weather) -> 
 
 @pytest.mark.behaviour("I1")
 def test_kube_inject_does_to_a_file_what_the_webhook_does(
-    weather: Weather, meshctl: Meshctl, tmp_path: Path
+    weather: Weather, meshctl: Command, tmp_path: Path
 ) -> None:
     result = meshctl("kube-inject", "-f", str(demo.MANIFESTS / "recommendation.yaml"))
     assert result.returncode == 0, result.stderr
@@ -142,7 +126,7 @@ def test_kube_inject_does_to_a_file_what_the_webhook_does(
 
 
 @pytest.mark.behaviour("H2")
-def test_version_names_client_envoy_and_control_plane(meshctl: Meshctl) -> None:
+def test_version_names_client_envoy_and_control_plane(meshctl: Command) -> None:
     shown = json.loads(meshctl("version", "-o", "json").stdout)
     assert shown["client"] == shown["control plane"]
     assert shown["envoy"].startswith("1.40")
@@ -159,7 +143,7 @@ def test_version_names_client_envoy_and_control_plane(meshctl: Meshctl) -> None:
         (("proxy-config", "routes", "nobody", "-n", "weather"), 1, "nobody"),
     ],
 )
-def test_wrong_use_is_explained(meshctl: Meshctl, arguments: tuple[str, ...], code: int, words: str) -> None:
+def test_wrong_use_is_explained(meshctl: Command, arguments: tuple[str, ...], code: int, words: str) -> None:
     result = meshctl(*arguments)
     assert result.returncode == code, (result.stdout, result.stderr)
     assert words.lower() in (result.stderr + result.stdout).lower()

@@ -116,7 +116,6 @@ def telemetry(name: str, app: str, **override: object) -> Obj:
     }
 
 
-@pytest.mark.xfail(reason="istio-telemetry does not act on a Telemetry's metrics yet", run=False)
 def test_telemetry_changes_and_stops_metrics(weather: Weather, mixer: Mixer, prometheus: Prometheus) -> None:
     ads = "http://advertisement:3003/ads"
     where = 'reporter="destination",source_app="client",destination_app="advertisement"'

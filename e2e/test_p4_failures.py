@@ -66,6 +66,9 @@ def hindered(weather: Weather, mixer: Mixer, program: str = POLICY) -> Iterator[
 
 
 TROUBLES = {"killed": killed, "frozen": stopped}
+# Each trouble and each fail policy is in the quick run; the other pairs are for long runs.
+KILLED_AT_LENGTH = [pytest.param("killed", marks=pytest.mark.deep), "frozen"]
+FROZEN_AT_LENGTH = ["killed", pytest.param("frozen", marks=pytest.mark.deep)]
 
 
 def under(weather: Weather, trouble: AbstractContextManager[None], seconds: float) -> Responses:
@@ -82,7 +85,7 @@ def figures(what: str, responses: Responses) -> None:
     )
 
 
-@pytest.mark.parametrize("how", TROUBLES)
+@pytest.mark.parametrize("how", KILLED_AT_LENGTH)
 def test_without_policy_requests_pass_if_it_may_fail_open(
     weather: Weather, mixer: Mixer, asked: None, how: str
 ) -> None:
@@ -93,7 +96,7 @@ def test_without_policy_requests_pass_if_it_may_fail_open(
     assert responses.percentile(99) < TIMEOUT_MS + 500
 
 
-@pytest.mark.parametrize("how", TROUBLES)
+@pytest.mark.parametrize("how", FROZEN_AT_LENGTH)
 def test_without_policy_requests_are_refused_if_it_must_not(
     weather: Weather, mixer: Mixer, asked: None, how: str
 ) -> None:
@@ -105,7 +108,7 @@ def test_without_policy_requests_are_refused_if_it_must_not(
         weather.client.get_until(weather.forecast, all_ok(), count=20, deadline=20)
 
 
-@pytest.mark.parametrize("how", TROUBLES)
+@pytest.mark.parametrize("how", KILLED_AT_LENGTH)
 def test_without_telemetry_no_request_fails_or_waits(weather: Weather, mixer: Mixer, how: str) -> None:
     responses = under(weather, TROUBLES[how](weather, mixer, TELEMETRY), 2)
     figures(f"istio-telemetry {how}", responses)

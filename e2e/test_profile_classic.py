@@ -29,7 +29,14 @@ from pytest_mesh.kube import Obj
 from pytest_mesh.mesh import Mesh
 from pytest_mesh.traffic import PodClient
 
-COMPONENTS = ("istio-pilot", "istio-citadel", "istio-galley", "istio-sidecar-injector")
+COMPONENTS = (
+    "istio-pilot",
+    "istio-citadel",
+    "istio-galley",
+    "istio-sidecar-injector",
+    "istio-policy",
+    "istio-telemetry",
+)
 GATEWAYS = ("istio-ingressgateway", "istio-egressgateway")
 OPERATOR = Authority.new("the operator's root")
 

@@ -1,7 +1,10 @@
 """W7: both sides report each call, and it goes on to the back ends that rules name."""
 
+import csv
+
 import pytest
 
+from e2e.conftest import Command
 from e2e.helpers import mood
 from e2e.mixer import Mixer, Prometheus, grown
 from pytest_mesh import all_ok, eventually
@@ -48,7 +51,10 @@ def test_a_call_through_the_mesh_is_reported_hop_by_hop(weather: Weather, promet
         weather.outside.get("/api/weather", count=5).check(all_ok())
 
 
-def test_usage_is_billed_by_consumer(weather: Weather, mixer: Mixer, prometheus: Prometheus) -> None:
+@pytest.mark.behaviour("P2")
+def test_usage_is_billed_by_consumer(
+    weather: Weather, mixer: Mixer, prometheus: Prometheus, meshctl: Command
+) -> None:
     mixer.apply(weather.rule("mixer/billing"))
 
     def billed() -> dict[str, tuple[int, int]]:
@@ -63,6 +69,7 @@ def test_usage_is_billed_by_consumer(weather: Weather, mixer: Mixer, prometheus:
         weather.outside.get("/api/weather", count=3).check(all_ok())
     body = sum(len(response.body.encode()) for response in responses)
     assert body < billed()["client"][1] - before < body + 2000 * REQUESTS
+    assert list(csv.DictReader(meshctl("mixer", "usage").stdout.splitlines())) == mixer.usage()
 
 
 def test_a_metric_of_ones_own(weather: Weather, mixer: Mixer, prometheus: Prometheus) -> None:

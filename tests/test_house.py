@@ -12,7 +12,7 @@ pytestmark = pytest.mark.behaviour("G2")
 
 MESH = Path(mesh.__file__).parent
 COMPONENTS = frozenset({"registry", "galley", "citadel", "pilot", "mixer", "injector", "agent"})
-PROGRAM = frozenset({"program", "tasks", "log", "version"})
+PROGRAM = frozenset({"program", "tasks", "log", "ports", "monitoring", "version"})
 """What any process of the mesh may stand on."""
 
 MAY_IMPORT = {
@@ -31,6 +31,8 @@ MAY_IMPORT = {
     "install": frozenset({"api", "injector", "version"}),
     "program": frozenset({"log"}),
     "tasks": frozenset[str](),
+    "ports": frozenset[str](),
+    "monitoring": frozenset({"version"}),
     "log": frozenset[str](),
     "version": frozenset[str](),
 }

@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-_DURATION = re.compile(r"^(?:\d+(?:\.\d+)?(?:h|ms|us|ns|m|s))+$")
+_DURATION = re.compile(r"^(?:\d+(?:\.\d+)?(?:h|ms|us|ns|m|s))+\Z")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|ns|m|s)")
 _UNITS: dict[str, Decimal | int] = {
     "h": 3600,
@@ -83,7 +83,7 @@ def port(value: int) -> int:
     return value
 
 
-_LABEL = re.compile(r"^[a-zA-Z0-9_]([-a-zA-Z0-9_]*[a-zA-Z0-9_])?$")
+_LABEL = re.compile(r"^[a-zA-Z0-9_]([-a-zA-Z0-9_]*[a-zA-Z0-9_])?\Z")
 
 
 def host(value: str) -> str:
@@ -99,7 +99,7 @@ def host(value: str) -> str:
 
 def header_name(value: str) -> str:
     """A name of an HTTP header (RFC 9110), pseudo-headers of HTTP/2 included."""
-    if not re.match(r"^:?[!#$%&'*+.^_`|~0-9A-Za-z-]+$", value):
+    if not re.match(r"^:?[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", value):
         raise ValueError(f"{value!r} is not a header name")
     return value
 

@@ -11,7 +11,6 @@ import structlog
 from mesh.citadel.callers import Certificates, Tokens
 from mesh.citadel.core import Core
 from mesh.citadel.errors import Refused
-from mesh.citadel.http import serve_http
 from mesh.citadel.issuing import InProcess, Issuer
 from mesh.citadel.keeper import Keeper
 from mesh.citadel.kube import Kube, KubeError
@@ -27,6 +26,7 @@ from mesh.citadel.service import CsrServer, CsrService
 from mesh.citadel.settings import CitadelSettings
 from mesh.citadel.upkeep import Upkeep
 from mesh.citadel.webhooks import Webhooks
+from mesh.monitoring import monitored
 from mesh.pki.clock import Clock, utc_now
 from mesh.pki.following import renewing
 from mesh.pki.holder import Holder
@@ -35,6 +35,7 @@ from mesh.pki.serving import grpc_credentials
 from mesh.pki.signer import Signer
 from mesh.pki.spiffe import Identity
 from mesh.pki.trust import Trust
+from mesh.ports import bound
 from mesh.tasks import background, first_failure, unless_failed
 
 T = TypeVar("T")
@@ -193,7 +194,8 @@ async def _serve(stack: AsyncExitStack, parts: Parts, identity: Holder) -> tuple
     await server.start()
     if settings.http_port is None:
         return one, two, 0
-    return one, two, await serve_http(stack, parts.metrics, settings.host, settings.http_port)
+    window = bound(monitored(parts.metrics.registry), settings.host, settings.http_port)
+    return one, two, await stack.enter_async_context(window)
 
 
 async def patiently(work: Callable[[], Awaitable[T]]) -> T:

@@ -15,7 +15,3 @@ class Refused(Exception):
 
 class BadAuthority(Exception):
     """A certificate authority that cannot be used: says which Secret, which key of it, and why."""
-
-
-class CannotListen(Exception):
-    """An address to serve on cannot be had."""

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
 from mesh.citadel.callers import Certificates, Tokens
-from mesh.citadel.errors import CannotListen, Refused
+from mesh.citadel.errors import Refused
 from mesh.citadel.issuing import Issuer
 from mesh.citadel.limits import Limiter
 from mesh.citadel.metrics import Metrics
@@ -23,6 +23,7 @@ from mesh.pki import wire
 from mesh.pki.clock import Clock
 from mesh.pki.serving import peer_chain
 from mesh.pki.spiffe import Identity
+from mesh.ports import grpc_port
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.so_reuseport", 0),  # a port that is taken is an error, not shared in silence
@@ -107,12 +108,7 @@ class CsrServer:
 
     def listen(self, address: str, credentials: Any) -> int:
         """Bind `host:port` (0: any port) and give back the port; raises `CannotListen`."""
-        try:
-            return int(self._server.add_secure_port(address, credentials))
-        except RuntimeError as error:
-            raise CannotListen(
-                f"cannot listen for CSRs on {address}: {error}; free the port, or choose another"
-            ) from None
+        return grpc_port(self._server, address, credentials, what="CSRs")
 
     async def start(self) -> None:
         """Begin to serve, and say so to health checks."""

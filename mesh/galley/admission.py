@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from mesh.api.errors import ConfigError
+from mesh.api.kinds import MIXER, TELEMETRY
 from mesh.api.parse import parse_object
 from mesh.model import ConfigObject, ObjectKey
 from mesh.model.sources import ConfigSource
+from mesh.rules import tags
 from mesh.rules.admission import KINDS, Judgement, judgement, problems_of
 from mesh.rules.reading import HANDLER_KINDS
 from mesh.rules.registry import adapters
@@ -84,8 +86,9 @@ def parsed(obj: Mapping[str, Any]) -> ConfigObject:
 
 
 def concerns(obj: Mapping[str, Any]) -> bool:
-    """Whether an object is one of Mixer's."""
-    return obj.get("kind") in KINDS and str(obj.get("apiVersion", "")).startswith("config.istio.io/")
+    """Whether an object is one of Mixer's, or has expressions of its attributes."""
+    group, kind = str(obj.get("apiVersion", "")).partition("/")[0], obj.get("kind")
+    return (group == MIXER and kind in KINDS) or (group == TELEMETRY and kind == tags.KIND)
 
 
 async def examined(obj: Mapping[str, Any], present: Present, patience: float = PATIENCE) -> Judgement:

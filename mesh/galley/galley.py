@@ -12,23 +12,24 @@ from mesh.api.kinds import WATCHED
 from mesh.galley.admission import Source
 from mesh.galley.board import Board, Sink
 from mesh.galley.feed import Feed
-from mesh.galley.http import serving_http
 from mesh.galley.metrics import Metrics
 from mesh.galley.platform import KubernetesWriter
-from mesh.galley.server import CannotListen, ConfigServer, callers, config_server
+from mesh.galley.server import ConfigServer, callers, config_server
 from mesh.galley.settings import COMPACT, GalleySettings
 from mesh.galley.source.joined import Joined
 from mesh.galley.source.kubernetes import KubernetesSource
 from mesh.galley.status import StatusWriter
 from mesh.galley.webhook import Webhook, listening
 from mesh.model.sources import ConfigSource, StatusSink
+from mesh.monitoring import monitored
 from mesh.pki.holder import Holder
 from mesh.pki.trust import Trust
+from mesh.ports import CannotListen, bound
 from mesh.tasks import background, first_failure, unless_failed
 
 log = structlog.get_logger(component="galley")
 
-__all__ = ["COMPACT", "CannotListen", "Galley", "GalleySettings", "serving"]
+__all__ = ["COMPACT", "Galley", "GalleySettings", "serving"]
 
 
 @dataclass(slots=True)
@@ -80,7 +81,9 @@ async def serving(
         config_port = await _config(stack, settings, ConfigParts(feed, board, metrics), identity, trust)
         http = None
         if settings.http_port is not None:
-            http = await stack.enter_async_context(serving_http(metrics, settings.host, settings.http_port))
+            http = await stack.enter_async_context(
+                bound(monitored(metrics.registry), settings.host, settings.http_port)
+            )
         log.info("serving", webhook=webhook_port, config=config_port, objects=len(reading.objects()))
         yield Galley(
             settings, Joined(reading, tasks[0]), Sink(board, "this process"), webhook, metrics,

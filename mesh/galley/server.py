@@ -28,6 +28,7 @@ from mesh.pki.peers import PeerCheck
 from mesh.pki.serving import grpc_credentials
 from mesh.pki.spiffe import Identity
 from mesh.pki.trust import Trust
+from mesh.ports import grpc_port
 
 OPTIONS = (
     ("grpc.so_reuseport", 0),  # a port that is taken is an error, not shared in silence
@@ -42,10 +43,6 @@ LOOK = 10.0  # seconds at most between looks at a caller's certificate
 GRACE = 0.5  # seconds that streams have to end
 
 log = structlog.get_logger(component="galley")
-
-
-class CannotListen(Exception):
-    """The port cannot be served; the text says why."""
 
 
 class Ended(Exception):
@@ -194,16 +191,11 @@ def _read(message: Any, raw: bytes) -> Any:
 async def config_server(
     server: ConfigServer, identity: Holder, trust: Trust, *, host: str, port: int
 ) -> AsyncIterator[int]:
-    """Serve with mutual TLS; the port that was bound. Raises `CannotListen`."""
+    """Serve with mutual TLS; the port that was bound. Raises `CannotListen` (mesh.ports)."""
     grpc_server = grpc.aio.server(options=OPTIONS)
     grpc_server.add_generic_rpc_handlers(tuple(server.handlers()))
     credentials = grpc_credentials(identity, trust.roots, mutual=True)
-    try:
-        bound = int(grpc_server.add_secure_port(f"{host}:{port}", credentials))
-    except RuntimeError as error:
-        raise CannotListen(
-            f"cannot serve configuration on {host}:{port}: {error}; free the port, or choose another"
-        ) from None
+    bound = grpc_port(grpc_server, f"{host}:{port}", credentials, what="configuration")
     trust.subscribe(server.look)
     await grpc_server.start()
     try:

@@ -8,11 +8,11 @@ from time import perf_counter
 from aiohttp import web
 
 from mesh.galley.admission import Nothing, Present
-from mesh.galley.http import bound
 from mesh.galley.metrics import Metrics
 from mesh.galley.review import ReviewProblem, judge_among
 from mesh.pki.holder import Holder
 from mesh.pki.serving import server_context
+from mesh.ports import bound
 
 LARGEST_BODY = 8 * 1024 * 1024
 PATH = "/validate"
@@ -53,5 +53,5 @@ async def listening(webhook: Webhook, identity: Holder, *, host: str, port: int)
     """
     app = web.Application(client_max_size=LARGEST_BODY)
     app.add_routes(webhook.routes())
-    async with bound(app, host, port, tls=server_context(identity)) as taken:
+    async with bound(app, host, port, tls=server_context(identity), what="webhooks") as taken:
         yield taken

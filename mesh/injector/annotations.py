@@ -11,7 +11,7 @@ import yaml
 T = TypeVar("T")
 _TRAFFIC = "traffic.sidecar.istio.io/"
 _SIDECAR = "sidecar.istio.io/"
-_QUANTITY = re.compile(r"^\d+(\.\d+)?(m|k|M|G|Ki|Mi|Gi)?$")
+_QUANTITY = re.compile(r"^\d+(\.\d+)?(m|k|M|G|Ki|Mi|Gi)?\Z")
 _LEVELS = frozenset({"trace", "debug", "info", "warning", "warn", "error", "critical", "off"})
 
 

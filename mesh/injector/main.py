@@ -18,6 +18,7 @@ from mesh.pki.log import Log
 from mesh.pki.serving import server_context
 from mesh.pki.spiffe import Identity
 from mesh.pki.trust import Trust
+from mesh.ports import bound
 
 POLL = 1.0  # seconds between looks at the mounted root
 
@@ -86,13 +87,8 @@ async def https(
     """Serve webhooks with the certificate that the identity has at each moment; the port."""
     app = web.Application(client_max_size=LARGEST_BODY)
     app.add_routes(routes)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port, ssl_context=server_context(identity)).start()
-        yield int(runner.addresses[0][1])
-    finally:
-        await runner.cleanup()
+    async with bound(app, host, port, tls=server_context(identity), what="webhooks") as taken:
+        yield taken
 
 
 @asynccontextmanager
@@ -104,13 +100,8 @@ async def http(port: int) -> AsyncIterator[int]:
 
     app = web.Application()
     app.add_routes([web.get("/ready", ready)])
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, None, port).start()
-        yield int(runner.addresses[0][1])
-    finally:
-        await runner.cleanup()
+    async with bound(app, None, port) as taken:
+        yield taken
 
 
 if __name__ == "__main__":

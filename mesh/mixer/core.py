@@ -12,7 +12,7 @@ import structlog
 
 from mesh.api.kinds import KINDS, MIXER
 from mesh.mixer.handlers import Handlers, Running, Surroundings
-from mesh.mixer.live import Live
+from mesh.mixer.live import Live, Reshape
 from mesh.model.config import ConfigObject, ObjectKey
 from mesh.model.sources import ConfigSource
 from mesh.rules.adapter import Adapter
@@ -26,6 +26,9 @@ GATHER = 0.05
 
 RETRY = (1.0, 30.0)
 """Seconds, first and longest, until handlers that could not start are tried again."""
+
+Reshaping = tuple[str, Callable[[Iterable[ConfigObject], str], Reshape | None]]
+"""A further kind of objects, and what makes of them (and of the root namespace) what changes instances."""
 
 log = structlog.get_logger(component="mixer")
 
@@ -41,9 +44,12 @@ class Following:
         varieties: Iterable[Variety],
         *,
         root_namespace: str = "istio-system",
+        reshaping: Reshaping | None = None,
         gather: float = GATHER,
         retry: tuple[float, float] = RETRY,
     ) -> None:
+        self._reshaping = reshaping
+        self._kinds = MIXER_KINDS | ({reshaping[0]} if reshaping else set())
         self.handlers = Handlers(surroundings)
         self.changed: list[Callable[[Live], None]] = []
         self._config = config
@@ -59,6 +65,7 @@ class Following:
         self._pause = retry[0]
         self.generation = 0
         self.versions: Mapping[str, str] = {}
+        self._in_force: Mapping[ObjectKey, ConfigObject] = {}
         self.live = self._made(resolve((), adapters), {})
         config.subscribe(self._notice)
 
@@ -67,7 +74,7 @@ class Following:
 
     def _notice(self, keys: frozenset[ObjectKey]) -> None:
         # Kinds of other groups are many and change often; none of their names is one of ours.
-        if any(key.kind in MIXER_KINDS for key in keys):
+        if any(key.kind in self._kinds for key in keys):
             self._wanted.set()
 
     async def run(self) -> None:
@@ -102,15 +109,22 @@ class Following:
 
     async def take(self) -> None:
         """Put the configuration as it is now in force."""
-        objects = self._objects()
+        objects, further = self._objects(), self._further()
+        now = {each.key: each for each in (*objects, *further)}
+        # Where only a status was written, answers that are kept stay good.
+        if not self.generation or self.handlers.broken or not alike(self._in_force, now):
+            await self._put_in_force(objects, further)
+        self._in_force = now
+        self.versions = {named(key): f"{each.uid}/{each.generation}" for key, each in now.items()}
+
+    async def _put_in_force(self, objects: Iterable[ConfigObject], further: Iterable[ConfigObject]) -> None:
         ruleset = resolve(objects, self._adapters)
         running = await self.handlers.change(self._used(ruleset))
-        before, self.live = self.live, self._made(ruleset, running)
+        before, self.live = self.live, self._made(ruleset, running, further)
         for each in running.values():
             each.held += 1
         self.generation += 1
-        self.versions = {named(each.key): f"{each.uid}/{each.generation}" for each in objects}
-        self._tell(ruleset)
+        self._tell(self.problems)
         before.retire()
         for told in self.changed:
             told(self.live)
@@ -126,6 +140,10 @@ class Following:
     def _objects(self) -> list[ConfigObject]:
         return [each for each in self._config.objects().values() if each.group == MIXER]
 
+    def _further(self) -> list[ConfigObject]:
+        kind = self._reshaping[0] if self._reshaping else ""
+        return [each for each in self._config.objects().values() if each.key.kind == kind]
+
     def _used(self, ruleset: Ruleset) -> dict[str, HandlerConfig]:
         """The handlers that rules send something of our varieties to; others are another program's."""
         names = {
@@ -136,18 +154,31 @@ class Following:
         }
         return {name: ruleset.handlers[name] for name in sorted(names) if name in ruleset.handlers}
 
-    def _made(self, ruleset: Ruleset, running: Mapping[str, Running]) -> Live:
+    def _made(
+        self, ruleset: Ruleset, running: Mapping[str, Running], further: Iterable[ConfigObject] = ()
+    ) -> Live:
         return Live(
-            ruleset, running, self._surroundings.metrics, root_namespace=self._root, released=self._released
+            ruleset,
+            running,
+            self._surroundings.metrics,
+            root_namespace=self._root,
+            reshape=self._reshaping[1](further, self._root) if self._reshaping else None,
+            released=self._released,
         )
 
-    def _tell(self, ruleset: Ruleset) -> None:
+    @property
+    def problems(self) -> list[str]:
+        """What is left out of the configuration in force, and why."""
+        further = self.live.reshape.problems if self.live.reshape else []
+        return [*map(str, self.live.ruleset.problems), *further]
+
+    def _tell(self, problems: list[str]) -> None:
         metrics = self._surroundings.metrics
         metrics.changes.inc()
-        metrics.rules.set(len(ruleset.rules))
-        metrics.problems.set(len(ruleset.problems))
-        for problem in ruleset.problems:
-            log.warning("left out of the configuration", problem=str(problem))
+        metrics.rules.set(len(self.live.ruleset.rules))
+        metrics.problems.set(len(problems))
+        for problem in problems:
+            log.warning("left out of the configuration", problem=problem)
 
     def _released(self, live: Live) -> None:
         """The last call on a configuration is done: close the handlers that no other one holds."""
@@ -167,6 +198,13 @@ class Following:
     async def _end(self) -> None:
         self.live.retire()
         await asyncio.gather(*self._closing, return_exceptions=True)
+
+
+def alike(before: Mapping[ObjectKey, ConfigObject], now: Mapping[ObjectKey, ConfigObject]) -> bool:
+    """Whether two configurations say the same."""
+    return before.keys() == now.keys() and all(
+        each is now[key] or each.spec == now[key].spec for key, each in before.items()
+    )
 
 
 def named(key: ObjectKey) -> str:

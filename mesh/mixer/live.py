@@ -7,7 +7,7 @@ Made once for each change, so that a call only evaluates matches and builds inst
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -15,6 +15,7 @@ from mesh.mixer.bag import Bag
 from mesh.mixer.handlers import Running
 from mesh.mixer.metrics import HandlerMetrics
 from mesh.mixer.sampling import Chosen, chooser
+from mesh.mixer.selection import Selection
 from mesh.model import ObjectKey
 from mesh.rules.adapter import Instance
 from mesh.rules.builder import Builder
@@ -26,6 +27,18 @@ log = structlog.get_logger(component="mixer")
 
 SPANS = "tracespan"
 """Template that reports of calls leave out: Envoy's tracer makes the spans (see `mesh.mixer.tracing`)."""
+
+
+class Reshape(Protocol):
+    """What else changes instances that rules make for reports; `problems` are what of it cannot be used."""
+
+    problems: list[str]
+
+    def concerns(self, template: str, adapter: str) -> bool:
+        """Whether instances of a template for handlers of an adapter are changed at all."""
+
+    def changed(self, bag: Bag, instance: Instance) -> Instance | None:
+        """The instance for a call; None if there is to be none."""
 
 
 class Failure(Exception):
@@ -49,6 +62,7 @@ class Step:
     dispatched: Callable[..., None]
     failed: Callable[..., None]
     unmade: Callable[[], None]
+    reshape: Reshape | None = None
 
     def build(self, bag: Any) -> Instance:
         """Make the instance; raises `Failure` naming what is missing."""
@@ -101,6 +115,7 @@ class Live:
         metrics: HandlerMetrics,
         *,
         root_namespace: str = "istio-system",
+        reshape: Reshape | None = None,
         released: Callable[["Live"], None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -108,13 +123,14 @@ class Live:
         self.running = running
         self.metrics = metrics
         self.root_namespace = root_namespace
+        self.reshape = reshape
         self.users = 0
         self._released = released
         self._retired = False
         self._monotonic = monotonic
         self._choosers: dict[ObjectKey, Chosen | None] = {}
         self._namespaces = frozenset(rule.namespace for rule in ruleset.rules)
-        self._bound: dict[tuple[Variety, str], tuple[BoundRule, ...]] = {}
+        self._bound: dict[tuple[Variety, str], Selection[BoundRule]] = {}
 
     def __repr__(self) -> str:
         return f"<Live: {len(self.ruleset.rules)} rules, {len(self.running)} handlers, {self.users} users>"
@@ -140,10 +156,15 @@ class Live:
 
     def rules(self, variety: Variety, namespace: str) -> tuple[BoundRule, ...]:
         """The rules for calls in a namespace: the root namespace's first, each in order of names."""
+        return self.selection(variety, namespace).rules
+
+    def selection(self, variety: Variety, namespace: str) -> Selection[BoundRule]:
+        """These rules, to be put to calls."""
         scope = self.scope(namespace)
         found = self._bound.get((variety, scope))
         if found is None:
-            found = self._bound[variety, scope] = tuple(self._bind_all(variety, scope))
+            bound = ((rule, rule.config.match) for rule in self._bind_all(variety, scope))
+            found = self._bound[variety, scope] = Selection(bound, self.ruleset.attributes)
         return found
 
     def scope(self, namespace: str) -> str:
@@ -158,8 +179,8 @@ class Live:
         gathered: dict[tuple[str, str], tuple[Step, list[Instance]]] = {}
         for values, namespace in calls:
             bag = Bag(values)
-            for rule in self.rules(Variety.REPORT, namespace):
-                if rule.matches(bag) and (rule.sampled is None or rule.sampled(bag)):
+            for rule in self.selection(Variety.REPORT, namespace).matching(bag):
+                if rule.sampled is None or rule.sampled(bag):
                     _gather(gathered, rule.steps, bag)
         return sum(_handed(step, instances) for step, instances in gathered.values())
 
@@ -203,6 +224,7 @@ class Live:
     def _step(self, action: ActionConfig, instance: InstanceConfig) -> Step:
         running = self.running.get(action.handler)
         adapter = running.config.adapter.name if running else "none"
+        reshaped = self.reshape is not None and self.reshape.concerns(instance.template.name, adapter)
         return Step(
             action.name,
             action.handler,
@@ -213,6 +235,7 @@ class Live:
             self.metrics.dispatches.labels(action.handler, adapter).inc,
             self.metrics.errors.labels(action.handler, adapter).inc,
             self.metrics.unmade.labels(instance.name).inc,
+            self.reshape if reshaped else None,
         )
 
 
@@ -224,8 +247,12 @@ def _gather(
         if step.template == SPANS:
             continue
         try:
-            made = step.build(bag)
+            made: Instance | None = step.build(bag)
         except Failure:
+            continue
+        if made is not None and step.reshape is not None:
+            made = step.reshape.changed(bag, made)
+        if made is None:
             continue
         gathered.setdefault((step.handler, step.template), (step, []))[1].append(made)
 

@@ -13,6 +13,7 @@ from mesh.galley.client import ConfigClient
 from mesh.galley.source.files import FileSource
 from mesh.galley.source.kubernetes import KubernetesSource
 from mesh.galley.trust import followed
+from mesh.mixer.domains import Domains
 from mesh.mixer.world import World
 from mesh.model.sources import ConfigSource
 from mesh.pki.enrolled import MUTUAL_PORT, ROOT_CERT, TOKEN, Enrolment, enrolled
@@ -57,6 +58,7 @@ def add_options(parser: argparse.ArgumentParser, account: str) -> None:
     add("--ca-mutual-port", type=int, default=MUTUAL_PORT, metavar="PORT", help="where it renews them")
     add("--ca-name", default="", metavar="NAME", help="in Citadel's certificate, if it is not HOST")
     add("--trust-domain", default="cluster.local", metavar="NAME", help="of the mesh")
+    add("--mesh-config", type=Path, metavar="FILE", help="the mesh's settings: aliases of its trust domain")
     add("--namespace", default="istio-system", metavar="NAME", help="the mesh's own; its rules are for all")
     add("--account", default=account, metavar="NAME", help="its service account")
     add("--root-cert", type=Path, default=ROOT_CERT, metavar="FILE", help="trusted at first")
@@ -116,7 +118,8 @@ async def _from_platform(stack: AsyncExitStack, options: argparse.Namespace) -> 
     await stack.enter_async_context(followed(client, trust, options.namespace))
     await identity.first()
     config = _config(client, options, identity, trust)
-    return World(with_entries(KubernetesRegistry(client), config), config, identity, trust)
+    domains = Domains(options.trust_domain, options.mesh_config)
+    return World(with_entries(KubernetesRegistry(client), config), config, identity, trust, domains=domains)
 
 
 def _config(client: object, options: argparse.Namespace, identity: Holder, trust: Trust) -> ConfigSource:

@@ -1,21 +1,19 @@
 """A running Pilot, put together from its parts: sources, snapshots, proxies, and the window on all of it."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from aiohttp import web
 
 from mesh.model.sources import StatusSink
 from mesh.pilot.ads.door import Door
 from mesh.pilot.ads.programmed import Programmed, nobody
 from mesh.pilot.ads.pushes import GATHER, Pushes
 from mesh.pilot.ads.reports import Reports
-from mesh.pilot.ads.server import AdsServer, CannotListen
+from mesh.pilot.ads.server import AdsServer
 from mesh.pilot.ads.sessions import Sessions
 from mesh.pilot.ads.view import Compiler
 from mesh.pilot.debug.agents import Agents
@@ -26,13 +24,14 @@ from mesh.pilot.world import World
 from mesh.pki.holder import Holder
 from mesh.pki.serving import grpc_credentials
 from mesh.pki.trust import Trust
+from mesh.ports import bound
 from mesh.tasks import background, first_failure, unless_failed
 
 LOOPBACK = "127.0.0.1"
 
 log = structlog.get_logger(component="pilot")
 
-__all__ = ["CannotListen", "Listen", "Pilot", "serving"]
+__all__ = ["Listen", "Pilot", "serving"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,8 @@ async def serving(
         announcing = Programmed(world, pushes, trust_key(system_namespace), programmed or nobody)
         tasks.append(background(stack, announcing.run(), "programmed"))
         agents = await stack.enter_async_context(Agents())
-        http = await _http(stack, Window(world, pushes, agents, announcing).app(), listen)
+        window = Window(world, pushes, agents, announcing).app()
+        http = await stack.enter_async_context(bound(window, listen.host, listen.http))
         pilot = Pilot(world, sessions, pushes, 0, http, tasks)
         pilot.xds = await _listening(stack, AdsServer(sessions), f"{LOOPBACK}:{listen.xds}")
         if identity is not None and trust is not None:
@@ -121,17 +121,3 @@ async def _listening(stack: AsyncExitStack, server: AdsServer, address: str, cre
     await server.start()
     stack.push_async_callback(server.stop)
     return port
-
-
-async def _http(stack: AsyncExitStack, app: web.Application, listen: Listen) -> int:
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    try:
-        await web.TCPSite(runner, listen.host, listen.http).start()
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise CannotListen(
-            f"cannot serve HTTP on {listen.host}:{listen.http}: {reason}; free the port, or choose another"
-        ) from None
-    return int(runner.addresses[0][1])

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from mesh.api.chosen import first
 from mesh.api.logs import EnvoyFileAccessLogProvider, EnvoyTcpGrpcV3LogProvider
 from mesh.api.meshconfig import MeshConfig
 from mesh.api.telemetry.telemetry import AccessLogging, MetricsOverrides
-from mesh.model import ConfigObject, Proxy, ProxyKind
+from mesh.model import Proxy, ProxyKind
 from mesh.pilot.mixer.ruleset import ruleset
 from mesh.pilot.reader import Reader
 from mesh.pilot.selection import Applying, applying
@@ -147,12 +148,6 @@ def narrowed(wider: dict[str, str], entries: list[AccessLogging], usual: tuple[s
     return found
 
 
-def first(scopes: Applying, field: str) -> Iterator[ConfigObject]:
-    """The oldest Telemetry of each scope that says something, from wide to narrow."""
-    for scope in scopes:
-        yield from [each for each in scope if getattr(each.spec, field)][:1]
-
-
 def provided(mesh: MeshConfig, name: str) -> File | Stream | None:
     """What a provider is; None if there is none of this name, or it is no log."""
     for each in mesh.extension_providers:
@@ -207,11 +202,16 @@ def to_service(provider: EnvoyTcpGrpcV3LogProvider, name: str, *, http: bool) ->
 # Reports to istio-telemetry
 
 
+METRICS = "prometheus"
+"""The adapter whose metrics a Telemetry means; bills are made of template `metric` too, and are none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What rules make of reports: the templates, and the headers that they ask for."""
+    """What rules make of reports: metrics, anything else; and the headers that they ask for."""
 
-    templates: frozenset[str] = frozenset()
+    metrics: bool = False
+    others: bool = False
     request_headers: tuple[str, ...] = ()
     response_headers: tuple[str, ...] = ()
 
@@ -222,14 +222,22 @@ def wanted(read: Reader) -> Wanted:
         return Wanted()
     rules: Ruleset = read.ask(ruleset)
     serving = rules.serving(Variety.REPORT)
-    names = {name for rule in serving for action in rule.actions for name in action.instances}
-    templates = [rules.instances[name].template for name in names]
+    made = {
+        rules.handlers[action.handler].adapter.name == METRICS
+        and rules.instances[name].template.name == "metric"
+        for rule in serving
+        for action in rule.actions
+        for name in action.instances
+        if rules.instances[name].template.variety is Variety.REPORT
+        and rules.instances[name].template.name != "tracespan"
+    }
     request = {each.lower() for each in rules.headers(Variety.REPORT)}
     response = {each.lower() for each in rules.headers(Variety.REPORT, attribute="response.headers")}
     if any(API_KEY in names for rule in serving for names in attributes(rules, rule)):
         request.add(KEY_HEADER)
     return Wanted(
-        frozenset(each.name for each in templates if each.variety is Variety.REPORT) - {"tracespan"},
+        True in made,
+        False in made,
         tuple(sorted(request | {"content-type"})),
         tuple(sorted(response | {"content-type", "grpc-status"})),
     )
@@ -248,12 +256,9 @@ def reports(read: Reader, scopes: Applying, side: Side, name: str) -> Iterator[S
     """The stream to istio-telemetry, if there is somebody who wants to know."""
     mesh = read.mesh
     host, _, port = mesh.mixer_report_server.rpartition(":")
-    templates = set(read.ask(wanted).templates) if host else set()
-    if not metrics_reported(scopes, side):
-        templates.discard("metric")
-    if not templates:
+    found = read.ask(wanted) if host else Wanted()
+    if not found.others and not (found.metrics and metrics_reported(scopes, side)):
         return
-    found = read.ask(wanted)
     stream = Stream(
         host,
         int(port),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Mut
 from functools import partial
 from typing import Any, Protocol
 
+from mesh.api.chosen import GATEWAY_NAME, age, targets
 from mesh.api.kinds import MIXER_KINDS
 from mesh.api.meshconfig import MeshConfig
 from mesh.api.networking import DestinationRule, VirtualService
@@ -125,11 +126,6 @@ def differing(draft: Draft, config: Objects) -> frozenset[ObjectKey]:
     before: Mapping[Hashable, Any] = draft.tables.get(OBJECT, {})
     gone = {each.key for each in before.values() if each.key not in now}
     return frozenset(gone | {key for key, each in now.items() if before.get(key) is not each})
-
-
-def age(config: ConfigObject) -> tuple[float, str, str]:
-    """Order of precedence: the oldest first, then by name and namespace."""
-    return config.created, config.name, config.namespace
 
 
 # Services
@@ -286,7 +282,7 @@ def chosen_by(spec: Any) -> Iterator[str]:
     """The labels of workloads that a policy asks for."""
     if spec.selector is not None:
         yield from spec.selector.match_labels
-    if getattr(spec, "target_refs", ()):
+    if targets(spec):
         yield GATEWAY_NAME
 
 
@@ -306,9 +302,6 @@ MIXER_NAMES = frozenset(kind for kind, *_ in MIXER_KINDS)
 POLICY_KINDS = ("PeerAuthentication", "RequestAuthentication", "AuthorizationPolicy")
 SELECTING_KINDS = (*POLICY_KINDS, "Telemetry")
 """Kinds whose objects are for the mesh, for a namespace, or for the workloads that they select."""
-
-GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
-"""The label of the workloads of a Gateway of the Gateway API, which `targetRefs` may name."""
 
 INDEXES: dict[str, Callable[[Draft, list[ConfigObject]], None]] = {
     "VirtualService": virtual_services,

@@ -12,6 +12,7 @@ from typing import Any
 from mesh.api.errors import ConfigError, Problem
 from mesh.api.mixer import AttributeManifest, HeaderOperation, Rule
 from mesh.model import ConfigObject, ObjectKey
+from mesh.rules import tags
 from mesh.rules.advice import advice_on
 from mesh.rules.builder import Vocabulary
 from mesh.rules.names import leads_nowhere
@@ -52,8 +53,10 @@ def judgement(
 ) -> Judgement:
     """All that is to be said of an object beside those present; `references` are followed among them.
 
-    Nothing is said of other kinds than Mixer's.
+    Nothing is said of other kinds than Mixer's and Telemetry.
     """
+    if obj.key.kind == tags.KIND:
+        return Judgement(tuple(tags.problems(obj)))
     if obj.key.kind not in KINDS:
         return Judgement()
     errors = problems_of(obj, adapters, known_attributes(present))

@@ -158,6 +158,12 @@ def jwt(**parts: Any) -> dict[str, Any]:
         (jwt(jwks='{"keys": []}'), "spec.jwtRules[0].jwks", "has no keys"),
         (jwt(jwks='{"keys": [{"kty": "RSA", "n": "AA"}]}'), "spec.jwtRules[0].jwks", "keys[0] lacks e"),
         (jwt(jwks='{"keys": [{"kty": "DSA"}]}'), "spec.jwtRules[0].jwks", "not one of RSA"),
+        (jwt(fromHeaders=[{"name": "a\n"}]), "spec.jwtRules[0].fromHeaders[0].name", "not a header name"),
+        (
+            jwt(fromHeaders=[{"name": "a", "prefix": "a\r"}]),
+            "spec.jwtRules[0].fromHeaders[0].prefix",
+            "'a\\r' is in no header",
+        ),
         (jwt(fromHeaders=[{"name": "a b"}]), "spec.jwtRules[0].fromHeaders[0].name", "not a header name"),
         (jwt(fromParams=[""]), "spec.jwtRules[0].fromParams[0]", "is empty"),
         (jwt(timeout="5"), "spec.jwtRules[0].timeout", "like 5s"),

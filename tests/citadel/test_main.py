@@ -107,7 +107,7 @@ def test_a_port_that_is_taken(served: Served) -> None:
         port = said(first, "serving")["token_port"]
         with program(served, "--namespace", namespace, "--token-port", str(port)) as second:
             _, errors = second.communicate(timeout=20)
-            assert f"cannot listen for CSRs on 127.0.0.1:{port}" in errors
+            assert f"cannot serve CSRs on 127.0.0.1:{port}" in errors
 
 
 def test_durations() -> None:

@@ -118,7 +118,7 @@ def test_a_builder_knows_types_and_references() -> None:
     ("name", "params", "path", "words"),
     [
         ("listentry", {}, "value", "is missing"),
-        ("listentry", {"value": "response.code"}, "value", "INT64 where STRING is expected, at character 1"),
+        ("apikey", {"apiKey": "response.code"}, "apiKey", "INT64 where STRING is expected, at character 1"),
         ("listentry", {"value": ""}, "value", "is ''"),
         ("listentry", {"value": None}, "value", "is None"),
         ("listentry", {"value": ["a"]}, "value", "is ['a']"),

@@ -19,8 +19,8 @@ OWN = frozenset({"SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL"})
 """Modes in which the gateway shows a certificate of its own."""
 
 VERSIONS = ("TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3")
-_SPKI = re.compile(r"^[A-Za-z0-9+/]{43}=$")
-_HASH = re.compile(r"^([0-9a-fA-F]{2}:){31}[0-9a-fA-F]{2}$|^[0-9a-fA-F]{64}$")
+_SPKI = re.compile(r"^[A-Za-z0-9+/]{43}=\Z")
+_HASH = re.compile(r"^([0-9a-fA-F]{2}:){31}[0-9a-fA-F]{2}\Z|^[0-9a-fA-F]{64}\Z")
 SERVED = ("HTTP", "HTTPS", "GRPC", "GRPC-WEB", "HTTP2", "MONGO", "TCP", "TLS")
 
 

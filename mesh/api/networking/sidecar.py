@@ -15,7 +15,7 @@ from mesh.api.networking.gateway import ServerTLSSettings
 from mesh.api.networking.service_entry import ServicePort
 from mesh.api.networking.workload import UNIX, WorkloadSelector, is_ip
 
-_NAMESPACE = re.compile(r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?|\*|\.|~)$")
+_NAMESPACE = re.compile(r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?|\*|\.|~)\Z")
 CaptureMode = Literal["DEFAULT", "IPTABLES", "NONE"]
 
 

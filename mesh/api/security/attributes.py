@@ -18,8 +18,8 @@ PLAIN_KEYS = (
 )  # fmt: skip
 """Keys of `when` without a name in brackets."""
 
-_NAMED = re.compile(r"^(request\.headers(\[[^\[\]]+\])|request\.auth\.claims(\[[^\[\]]+\])+)$")
-_EXPERIMENTAL = re.compile(r"^experimental\.envoy\.filters\.[a-zA-Z0-9_.]+(\[[^\[\]]+\])+$")
+_NAMED = re.compile(r"^(request\.headers(\[[^\[\]]+\])|request\.auth\.claims(\[[^\[\]]+\])+)\Z")
+_EXPERIMENTAL = re.compile(r"^experimental\.envoy\.filters\.[a-zA-Z0-9_.]+(\[[^\[\]]+\])+\Z")
 
 
 def block(value: str) -> str:
@@ -117,7 +117,7 @@ def doubt(field: str, value: str) -> tuple[str, str] | None:
     """Message and remedy for a doubtful value."""
     if field == "principals" and value.startswith("spiffe://"):
         return f"{value!r} never matches", f"write it without spiffe://: {value.removeprefix('spiffe://')}"
-    if field == "principals" and "*" not in value and not re.match(r"^[^/]+/ns/[^/]+/sa/[^/]+$", value):
+    if field == "principals" and "*" not in value and not re.match(r"^[^/]+/ns/[^/]+/sa/[^/]+\Z", value):
         return f"{value!r} is not TRUST_DOMAIN/ns/NAMESPACE/sa/ACCOUNT", "write the whole identity"
     if field == "methods" and value != value.upper() and "*" not in value:
         return f"{value!r} never matches: methods are compared as they are", f"write {value.upper()}"

@@ -21,6 +21,12 @@ class JWTHeader(Model):
     name: HeaderName
     prefix: str = ""
 
+    @check
+    def _prefix(self) -> Iterator[Fault]:
+        # No header holds these (RFC 9110, 5.5), and Envoy refuses the whole listener.
+        if set(self.prefix) & set("\0\r\n"):
+            yield Fault("prefix", f"{self.prefix!r} is in no header", "write it without line ends and NUL")
+
 
 class ClaimToHeader(Model):
     """A claim of a good token that becomes a header of the request."""

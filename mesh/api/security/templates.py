@@ -9,7 +9,7 @@ import re
 ONE, ANY = "{*}", "{**}"
 LONGEST = 256  # signs, as Envoy writes a template: without braces
 
-_LITERAL = re.compile(r"^[a-zA-Z0-9._~%!$&'()+,;:@=-]+$")
+_LITERAL = re.compile(r"^[a-zA-Z0-9._~%!$&'()+,;:@=-]+\Z")
 
 
 def is_template(path: str) -> bool:

@@ -8,7 +8,7 @@ Source: Istio 1.6's reference of the adapter; Fluentd's Forward Protocol Specifi
 import asyncio
 import base64
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Annotated, Any, ClassVar
@@ -90,29 +90,47 @@ class Fluentd(Adapter[FluentdParams]):
                 reader, writer = await asyncio.open_connection(host, int(port))
         except (OSError, TimeoutError) as error:
             raise Unsent(f"{self.params.address} cannot be reached: {error or 'no answer'}") from None
+        left = len(entries)
         try:
             async with asyncio.timeout(seconds):
-                await _forward(reader, writer, entries)
+                for tag, content in messages(entries, self.params.max_batch_size_bytes):
+                    await _forward(reader, writer, tag, content)
+                    left -= len(content)
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             words = str(error) or type(error).__name__
-            raise Lost(f"{self.params.address} did not acknowledge: {words}", UNCERTAIN) from None
+            raise Lost(f"{self.params.address} did not acknowledge: {words}", UNCERTAIN, left) from None
         finally:
             writer.close()
 
 
-async def _forward(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, entries: Sequence[Entry]
-) -> None:
-    """Send a batch, a message for each tag, and wait until each is acknowledged."""
+def messages(entries: Iterable[Entry], most: int) -> Iterator[tuple[str, list[bytes]]]:
+    """Tag and packed entries of each message: of one tag, and at most so many bytes, if there are several."""
     import msgpack  # type: ignore[import-untyped]
 
-    unpacker = msgpack.Unpacker()
     for tag, group in groupby(entries, key=lambda each: each[0]):
-        chunk = base64.b64encode(os.urandom(12)).decode()
-        content = [[_event_time(when, msgpack), record] for _, when, record in group]
-        writer.write(msgpack.packb([tag, content, {"chunk": chunk}]))
-        await writer.drain()
-        await _acknowledged(reader, unpacker, chunk)
+        content: list[bytes] = []
+        size = 0
+        for _, when, record in group:
+            packed = msgpack.packb([_event_time(when, msgpack), record])
+            if content and size + len(packed) > most:
+                yield tag, content
+                content, size = [], 0
+            content.append(packed)
+            size += len(packed)
+        yield tag, content
+
+
+async def _forward(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tag: str, content: Sequence[bytes]
+) -> None:
+    """Send one message and wait until it is acknowledged."""
+    import msgpack
+
+    chunk, packer = base64.b64encode(os.urandom(12)).decode(), msgpack.Packer()
+    head = [packer.pack_array_header(3), packer.pack(tag), packer.pack_array_header(len(content))]
+    writer.write(b"".join([*head, *content, packer.pack({"chunk": chunk})]))
+    await writer.drain()
+    await _acknowledged(reader, msgpack.Unpacker(), chunk)
 
 
 async def _acknowledged(reader: asyncio.StreamReader, unpacker: Any, chunk: str) -> None:

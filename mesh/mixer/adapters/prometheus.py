@@ -191,11 +191,6 @@ class Sink:
     unread: Callable[[], None]
     told: bool = False
 
-    @property
-    def known(self) -> int:
-        """How many dimensions its instance has by itself."""
-        return len(self.declared)
-
 
 class Prometheus(Adapter[PrometheusParams]):
     """Counts in memory, on the event loop."""
@@ -256,7 +251,7 @@ class Prometheus(Adapter[PrometheusParams]):
             return
         dimensions = values.get("dimensions") or {}
         labels: Values = tuple([text(dimensions.get(name, "")) for name in sink.labels])
-        if len(dimensions) > sink.known:
+        if not dimensions.keys() <= sink.declared:
             labels += further(dimensions, sink)
         if sink.family.write(labels, value, self.params.max_series):
             return

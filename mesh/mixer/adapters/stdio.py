@@ -1,16 +1,20 @@
 """`stdio`: log entries and metrics as lines: to standard output or error, to a file, to one that rotates.
 
 Lines are written by a thread from a bounded queue, so that a full disk or a pipe that nobody reads slows
-nothing. Source: Istio 1.6's reference of the adapter.
+nothing. A relative `outputPath` is below the program's folder for files; where else it may write is up to its
+container. Source: Istio 1.6's reference of the adapter.
 """
 
 import asyncio
+import glob
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from logging import LogRecord, makeLogRecord
 from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -31,10 +35,15 @@ SEVERITIES: Mapping[str, Level] = {
 }
 FILES = ("FILE", "ROTATED_FILE")
 MEGABYTE = 1024 * 1024
+DAY = 86_400.0  # seconds
 
 
 class StdioParams(Model):
-    """Where lines go, which ones, and how they look."""
+    """Where lines go, which ones, and how they look.
+
+    Files that were rotated go after `maxDaysBeforeRotation`, or when there are more than `maxRotatedFiles`;
+    0 days keep them.
+    """
 
     log_stream: Literal["STDOUT", "STDERR", "FILE", "ROTATED_FILE"] = "STDOUT"
     severity_levels: dict[str, Level] = Field(default_factory=dict)
@@ -73,18 +82,20 @@ class Stdio(Adapter[StdioParams]):
         if self.params.log_stream in FILES:
             rotates = self.params.log_stream == "ROTATED_FILE"
             self._file = RotatingFileHandler(
-                self.params.output_path,
+                self.environment.folder / self.params.output_path,
                 maxBytes=self.params.max_megabytes_before_rotation * MEGABYTE if rotates else 0,
                 backupCount=max(self.params.max_rotated_files, 1) if rotates else 0,
                 encoding="utf-8",
             )
+            self._forget_old()
         self.environment.background(self._batches.run(), "writing")
 
     async def close(self) -> None:
         """Write what waits."""
         await self._batches.close()
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # a full disk was counted line by line
+                self._file.close()
 
     def report(self, instances: Sequence[Instance]) -> None:
         """Queue the lines of those that matter enough."""
@@ -120,18 +131,34 @@ class Stdio(Adapter[StdioParams]):
             stream.write("".join(f"{line}\n" for line in lines))
             stream.flush()
             return
-        for line in lines:
-            write(self._file, makeLogRecord({"msg": line}))
+        for number, line in enumerate(lines):
+            try:
+                if write(self._file, makeLogRecord({"msg": line})):
+                    self._forget_old()
+            except OSError as error:
+                raise Lost(f"cannot write: {error}", count=len(lines) - number) from None
+
+    def _forget_old(self) -> None:
+        """Remove rotated files that are too old."""
+        days = self.params.max_days_before_rotation
+        if self._file is None or self.params.log_stream != "ROTATED_FILE" or not days:
+            return
+        file = Path(self._file.baseFilename)
+        for each in file.parent.glob(f"{glob.escape(file.name)}.*"):
+            if each.stat().st_mtime < self.environment.clock() - days * DAY:
+                each.unlink()
 
 
-def write(file: RotatingFileHandler, record: LogRecord) -> None:
-    """Write a line and rotate if it is time; errors go to the caller, who counts them."""
-    if file.shouldRollover(record):
+def write(file: RotatingFileHandler, record: LogRecord) -> bool:
+    """Write a line, in a new file if it is time for one; whether it was. Errors go to the caller."""
+    rotated = bool(file.shouldRollover(record))
+    if rotated:
         file.doRollover()
     if file.stream is None:
         file.stream = file._open()
     file.stream.write(file.format(record) + file.terminator)
     file.flush()
+    return rotated
 
 
 def variables(each: Instance) -> dict[str, Any]:

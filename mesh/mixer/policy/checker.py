@@ -13,6 +13,7 @@ from mesh.mixer.policy.cache import CheckCache, shortest
 from mesh.mixer.policy.metrics import PolicyMetrics
 from mesh.mixer.policy.quotas import Quotas
 from mesh.mixer.policy.verdict import ALLOWED, APPEND, REMOVE, REPLACE, HeaderOperation, Verdict, refused
+from mesh.mixer.selection import Selection
 from mesh.rules.adapter import CheckResult, Code
 from mesh.rules.expressions import Absent, EvaluationError
 from mesh.rules.resolve import HeaderConfig
@@ -60,7 +61,7 @@ class Checker:
         try:
             cache, quotas = self._of(live)
             namespace = values.get("destination.namespace") or ""
-            rules = live.rules(Variety.CHECK, namespace)
+            rules = live.selection(Variety.CHECK, namespace)
             scope = live.scope(namespace)
             found = await self._checked(cache, rules, scope, values) if rules else ALLOWED
             if found.allowed and quotas.any:
@@ -70,7 +71,7 @@ class Checker:
             live.leave()
 
     async def _checked(
-        self, cache: CheckCache, rules: tuple[BoundRule, ...], scope: str, values: Mapping[str, Any]
+        self, cache: CheckCache, rules: Selection[BoundRule], scope: str, values: Mapping[str, Any]
     ) -> Verdict:
         found = cache.get(scope, values)
         if found is not None:
@@ -93,17 +94,16 @@ class Checks:
         self._request: list[HeaderOperation] = []
         self._response: list[HeaderOperation] = []
 
-    async def verdict(self, rules: tuple[BoundRule, ...]) -> Verdict:
+    async def verdict(self, rules: Selection[BoundRule]) -> Verdict:
         """Ask the handlers of all rules that match, in order."""
-        for rule in rules:
-            if rule.matches(self.bag):
-                for step in rule.steps:
-                    result = await checked(step, self.bag)
-                    self.valid.append((result.valid_seconds, result.valid_uses))
-                    if result.code != Code.OK:
-                        return refused(result, step.handler)
-                    self._output(step, result)
-                self._headers(rule)
+        for rule in rules.matching(self.bag):
+            for step in rule.steps:
+                result = await checked(step, self.bag)
+                self.valid.append((result.valid_seconds, result.valid_uses))
+                if result.code != Code.OK:
+                    return refused(result, step.handler)
+                self._output(step, result)
+            self._headers(rule)
         if not self._request and not self._response:
             return ALLOWED
         return Verdict(request_headers=tuple(self._request), response_headers=tuple(self._response))

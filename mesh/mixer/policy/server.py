@@ -21,7 +21,7 @@ from mesh.mixer.policy.gate import Gate, Limits, Overloaded
 from mesh.mixer.policy.metrics import PolicyMetrics
 from mesh.mixer.policy.patience import Patience
 from mesh.mixer.seldom import Seldom
-from mesh.mixer.window import CannotListen
+from mesh.ports import grpc_port
 
 SERVICE = "envoy.service.auth.v3.Authorization"
 CONTEXT = "x-mesh-context"
@@ -83,12 +83,7 @@ class PolicyServer:
 
     def listen(self, address: str, credentials: Any = None) -> int:
         """Bind `host:port` (0: any port) and give back the port; raises `CannotListen`."""
-        try:
-            if credentials is None:
-                return int(self._server.add_insecure_port(address))
-            return int(self._server.add_secure_port(address, credentials))
-        except RuntimeError:
-            raise CannotListen(f"cannot serve on {address}; free the port, or choose another") from None
+        return grpc_port(self._server, address, credentials, what="checks")
 
     async def start(self) -> None:
         """Begin to serve."""
@@ -106,16 +101,17 @@ class PolicyServer:
             self._metrics.shed.inc()
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"istio-policy is overloaded: {error}")
         try:
-            return await self._answered(request, context)
+            try:
+                return await self._answered(request, context)
+            finally:  # before the caller hears of a failure, who may ask again at once
+                self.gate.leave()
+                self._metrics.seconds.observe(self._monotonic() - began)
         except asyncio.CancelledError:
             self._metrics.abandoned()
             raise
         except Exception as error:
             code, text = self._refusal(error)
             await context.abort(code, text)
-        finally:
-            self.gate.leave()
-            self._metrics.seconds.observe(self._monotonic() - began)
         raise AssertionError("abort raises")
 
     async def _enter(self, context: Any) -> None:

@@ -15,20 +15,18 @@ from mesh.mixer.attributes.workload import Workloads
 from mesh.mixer.core import RETRY, Following
 from mesh.mixer.handlers import Surroundings
 from mesh.mixer.metrics import HandlerMetrics
-from mesh.mixer.peers import Peers
 from mesh.mixer.policy.checker import CACHED, Checker
 from mesh.mixer.policy.gate import Limits
 from mesh.mixer.policy.metrics import PolicyMetrics
 from mesh.mixer.policy.server import DEADLINE, PolicyServer
-from mesh.mixer.window import app, bound, shown
+from mesh.mixer.window import app, shown
 from mesh.mixer.world import World
-from mesh.pki.serving import grpc_credentials
+from mesh.ports import bound
 from mesh.rules import registry as installed
 from mesh.rules.adapter import Adapter
 from mesh.rules.templates import Variety
 from mesh.tasks import Task, background, first_failure, unless_failed
 
-LOOPBACK = "127.0.0.1"
 VARIETIES = (Variety.CHECK, Variety.QUOTA)
 
 log = structlog.get_logger(component="policy")
@@ -91,7 +89,7 @@ async def serving(
     async with AsyncExitStack() as stack:
         tasks = [*world.tasks, background(stack, following.run(), "configuration")]
         await unless_failed(following.until(lambda _: following.generation > 0), tasks)
-        port = _listening(server, world, settings)
+        port = world.listen(server, settings.host, settings.grpc)
         await server.start()
         stack.push_async_callback(server.stop)
         window = app(registry, lambda: True, lambda: shown(following))
@@ -105,19 +103,7 @@ def _server(world: World, settings: Settings, following: Following, metrics: Pol
         Checker(following, metrics, time.monotonic, cached=settings.cached),
         CheckAttributes(Workloads(world.registry), time.time),
         metrics,
-        peers=_peers(world, settings),
+        peers=world.peers(settings.trust_domain),
         limits=settings.limits,
         deadline=settings.deadline,
     )
-
-
-def _peers(world: World, settings: Settings) -> Peers | None:
-    """Who may ask: proxies of the mesh; without trust anybody on loopback."""
-    return None if world.trust is None else Peers(world.trust, lambda: (settings.trust_domain,))
-
-
-def _listening(server: PolicyServer, world: World, settings: Settings) -> int:
-    if world.identity is None or world.trust is None:
-        return server.listen(f"{LOOPBACK}:{settings.grpc}")
-    credentials = grpc_credentials(world.identity, world.trust.roots, mutual=True)
-    return server.listen(f"{settings.host}:{settings.grpc}", credentials)

@@ -1,39 +1,58 @@
-"""What happened on connections since the report before: Envoy tells totals, rules want the difference."""
+"""What happened on connections since the report before: Envoy tells totals, rules want the difference.
 
-from collections.abc import Iterator
+Nothing is counted twice: a connection whose beginning another process was told of, before this one started or
+took over, is counted from the first report that comes here.
+"""
+
+from collections.abc import Callable, Iterator
 from typing import Any
 
 Values = dict[str, Any]
+Key = tuple[str, str]
 OPEN, CONTINUE, CLOSE = "open", "continue", "close"
 BOUND = 100_000
-"""Connections kept; the oldest is forgotten beyond it, and begins anew."""
+"""Connections kept; beyond it the oldest is forgotten, and its bytes until its next report are lost."""
 
 
 class Connections:
-    """The connections of all proxies, each from its first report to its last."""
+    """The connections of all proxies, each from its first report to its last.
 
-    def __init__(self, bound: int = BOUND) -> None:
-        self._seen: dict[tuple[str, str], tuple[int, int]] = {}
+    `since` is when this process began (Unix seconds); `adopted` is called for each connection that is older.
+    """
+
+    def __init__(
+        self, since: float = 0.0, bound: int = BOUND, adopted: Callable[[], None] = lambda: None
+    ) -> None:
+        self._seen: dict[Key, tuple[int, int]] = {}
+        self._since = since
         self._bound = bound
+        self._adopted = adopted
 
     def __len__(self) -> int:
         return len(self._seen)
 
     def events(
-        self, key: tuple[str, str], values: Values, received: int, sent: int, *, ended: bool
+        self, key: Key, values: Values, received: int, sent: int, *, event: str, began: float
     ) -> Iterator[Values]:
-        """The reports to make of one entry: of one that is seen for the first time, its opening too."""
+        """The reports to make of one entry, which is of a connection's opening, continuing or close.
+
+        `began` is when the connection did (Unix seconds). One that fails at once has a close only, which
+        tells of its opening too.
+        """
+        now = (received, sent)
         before = self._seen.pop(key, None)
+        if before is None and (event == CONTINUE or began < self._since):
+            self._adopted()
+            before = now
         if before is None:
             before = (0, 0)
             yield {**values, **_counts(OPEN, (0, 0), (0, 0))}
-        now = (received, sent)
-        if not ended:
+        if event != CLOSE:
             self._keep(key, now)
-        if ended or now != before:
-            yield {**values, **_counts(CLOSE if ended else CONTINUE, before, now)}
+        if event == CLOSE or now != before:
+            yield {**values, **_counts(CLOSE if event == CLOSE else CONTINUE, before, now)}
 
-    def _keep(self, key: tuple[str, str], now: tuple[int, int]) -> None:
+    def _keep(self, key: Key, now: tuple[int, int]) -> None:
         self._seen[key] = now
         while len(self._seen) > self._bound:
             del self._seen[next(iter(self._seen))]

@@ -17,6 +17,9 @@ class TelemetryMetrics:
         self.failed = Counter(
             "mixer_telemetry_failures", "Entries that could not be read", registry=registry
         ).inc
+        self.adopted = Counter(
+            "mixer_telemetry_adopted", "Connections of which another process knew before", registry=registry
+        ).inc
         self.refused = Counter(
             "mixer_telemetry_refused", "Streams of callers that are not of the mesh", registry=registry
         ).inc

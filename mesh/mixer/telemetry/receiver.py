@@ -3,6 +3,7 @@
 Envoy batches entries, and drops and counts what it cannot send; so nothing here makes a request wait.
 """
 
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -16,9 +17,9 @@ from mesh.mixer.attributes.report import ReportAttributes, Reporter, Values, nam
 from mesh.mixer.attributes.workload import Workloads
 from mesh.mixer.live import Live
 from mesh.mixer.peers import Peers, Stranger, belongs
-from mesh.mixer.telemetry.connections import Connections
+from mesh.mixer.telemetry.connections import CLOSE, CONTINUE, OPEN, Connections
 from mesh.mixer.telemetry.metrics import TelemetryMetrics
-from mesh.mixer.window import CannotListen
+from mesh.ports import grpc_port
 
 SERVICE = "envoy.service.accesslog.v3.AccessLogService"
 OPTIONS: tuple[tuple[str, int], ...] = (
@@ -29,6 +30,9 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),
 )
+EVENTS = {accesslog_pb2.TcpUpstreamConnected: OPEN, accesslog_pb2.TcpPeriodic: CONTINUE}
+"""What happened to a connection, by the type of its entry; all others tell of its end."""
+
 GRACE = 3.0
 """Seconds in which streams may hand over what they have sent when the server stops."""
 
@@ -45,13 +49,14 @@ class ReportServer:
         metrics: TelemetryMetrics,
         *,
         peers: Peers | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._live = live
         self._workloads = workloads
         self._attributes = ReportAttributes(workloads)
         self._metrics = metrics
         self._peers = peers
-        self._connections = Connections()
+        self._connections = Connections(clock(), adopted=metrics.adopted)
         self._server: grpc.aio.Server = grpc.aio.server(options=OPTIONS)
         self._server.add_generic_rpc_handlers((self._handlers(),))
 
@@ -68,12 +73,7 @@ class ReportServer:
 
     def listen(self, address: str, credentials: Any = None) -> int:
         """Bind `host:port` (0: any port) and give back the port; raises `CannotListen`."""
-        try:
-            if credentials is None:
-                return int(self._server.add_insecure_port(address))
-            return int(self._server.add_secure_port(address, credentials))
-        except RuntimeError:
-            raise CannotListen(f"cannot serve on {address}; free the port, or choose another") from None
+        return grpc_port(self._server, address, credentials, what="reports")
 
     async def start(self) -> None:
         """Begin to serve."""
@@ -142,6 +142,18 @@ class ReportServer:
     def _connection(self, entry: Any, by: Reporter) -> Iterator[Values]:
         common, counts = entry.common_properties, entry.connection_properties
         values = self._attributes.tcp(entry, by)
-        key = (f"{by.uid} {by.kind}", common.stream_id)
-        ended = common.access_log_type in (accesslog_pb2.TcpConnectionEnd, accesslog_pb2.NotSet)
-        return self._connections.events(key, values, counts.received_bytes, counts.sent_bytes, ended=ended)
+        key = (f"{by.uid} {by.kind}", common.stream_id or unnamed(common))
+        return self._connections.events(
+            key,
+            values,
+            counts.received_bytes,
+            counts.sent_bytes,
+            event=EVENTS.get(common.access_log_type, CLOSE),
+            began=common.start_time.ToMicroseconds() / 1e6,
+        )
+
+
+def unnamed(common: Any) -> str:
+    """What tells connections apart that Envoy gives no id: the caller's end and when it began."""
+    caller = common.downstream_remote_address.socket_address
+    return f"{caller.address}:{caller.port_value} {common.start_time.ToMicroseconds()}"

@@ -15,19 +15,21 @@ from mesh.mixer.core import Following
 from mesh.mixer.exposed import CONTENT_TYPE, billed, scraped
 from mesh.mixer.handlers import Surroundings
 from mesh.mixer.metrics import HandlerMetrics
-from mesh.mixer.peers import Peers
 from mesh.mixer.telemetry.metrics import TelemetryMetrics
+from mesh.mixer.telemetry.overrides import overrides
 from mesh.mixer.telemetry.receiver import ReportServer
 from mesh.mixer.tracing.serve import spans_served
-from mesh.mixer.window import app, bound, shown
+from mesh.mixer.window import app, shown
 from mesh.mixer.world import World
-from mesh.pki.serving import grpc_credentials, server_context
+from mesh.monitoring import for_loopback
+from mesh.pki.serving import server_context
+from mesh.ports import bound
 from mesh.rules import registry as installed
+from mesh.rules import tags
 from mesh.rules.adapter import Adapter
 from mesh.rules.templates import Variety
 from mesh.tasks import Task, background, first_failure, unless_failed
 
-LOOPBACK = "127.0.0.1"
 VARIETIES = (Variety.REPORT,)
 
 log = structlog.get_logger(component="telemetry")
@@ -80,15 +82,19 @@ async def serving(
         Surroundings(HandlerMetrics(registry), settings.folder),
         VARIETIES,
         root_namespace=settings.namespace,
+        reshaping=(tags.KIND, overrides),
     )
     workloads = Workloads(world.registry)
     server = ReportServer(
-        lambda: following.live, workloads, TelemetryMetrics(registry), peers=_peers(world, settings)
+        lambda: following.live,
+        workloads,
+        TelemetryMetrics(registry),
+        peers=world.peers(settings.trust_domain),
     )
     async with AsyncExitStack() as stack:
         tasks = [*world.tasks, background(stack, following.run(), "configuration")]
         await unless_failed(following.until(lambda _: following.generation > 0), tasks)
-        port = _listening(server, world, settings)
+        port = world.listen(server, settings.host, settings.grpc)
         await server.start()
         stack.push_async_callback(server.stop)
         spans = await stack.enter_async_context(
@@ -104,22 +110,10 @@ async def serving(
         yield Telemetry(following, server, registry, port, http, counted, spans.port, tasks)
 
 
-def _peers(world: World, settings: Settings) -> Peers | None:
-    """Who may report: proxies of the mesh; without trust anybody on loopback."""
-    return None if world.trust is None else Peers(world.trust, lambda: (settings.trust_domain,))
-
-
 def _context(world: World) -> Any:
     if world.identity is None or world.trust is None:
         return None
     return server_context(world.identity, client_roots=world.trust.roots)
-
-
-def _listening(server: ReportServer, world: World, settings: Settings) -> int:
-    if world.identity is None or world.trust is None:
-        return server.listen(f"{LOOPBACK}:{settings.grpc}")
-    credentials = grpc_credentials(world.identity, world.trust.roots, mutual=True)
-    return server.listen(f"{settings.host}:{settings.grpc}", credentials)
 
 
 def _adapters(following: Following) -> list[Adapter[Any]]:
@@ -130,7 +124,7 @@ def _usage(following: Following) -> web.RouteDef:
     async def ledger(_: web.Request) -> web.Response:
         return web.Response(text=await billed(_adapters(following)), content_type="text/csv")
 
-    return web.get("/usage.csv", ledger)
+    return web.get("/usage.csv", for_loopback(ledger))  # who uses how much is nobody else's business
 
 
 def _counted(following: Following) -> web.Application:

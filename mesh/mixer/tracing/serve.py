@@ -1,12 +1,10 @@
-"""The port for spans and queries: mutual TLS from proxies of the mesh, clear text from all others.
+"""The port for spans and queries: mutual TLS from proxies of the mesh, clear text from loopback.
 
-Proxies begin with TLS, because the Pod says that it takes mutual TLS; people, and tools without a
-certificate, ask in clear text. So connections are told apart by their first byte, as a sidecar does in
-PERMISSIVE mode.
+Proxies begin with TLS, because the Pod says that it takes mutual TLS; people, by a forwarded port, ask in
+clear text. So connections are told apart by their first byte, as a sidecar does in PERMISSIVE mode.
 """
 
 import asyncio
-import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -22,7 +20,8 @@ from mesh.mixer.tracing.app import Take, routes
 from mesh.mixer.tracing.metrics import SpanMetrics
 from mesh.mixer.tracing.rules import SpanRules
 from mesh.mixer.tracing.store import SpanStore
-from mesh.mixer.window import CannotListen
+from mesh.monitoring import Answer, is_near, refusal
+from mesh.ports import CannotListen
 
 PORT = 9411
 LARGEST_BODY = 8 * 1024 * 1024
@@ -46,7 +45,7 @@ class SpanServer:
         context: ssl.SSLContext | None = None,
         further: Sequence[web.RouteDef] = (),
     ) -> None:
-        app = web.Application(client_max_size=LARGEST_BODY)
+        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[_known])
         app.add_routes([*routes(store, take), *further])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         self._context = context
@@ -64,11 +63,7 @@ class SpanServer:
             self._socket = socket.create_server((self._host, self.port), backlog=1024)
         except OSError as error:
             await self._runner.cleanup()
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            where = f"{self._host}:{self.port}"
-            raise CannotListen(
-                f"cannot serve on {where}: {reason}; free the port, or choose another"
-            ) from None
+            raise CannotListen.at(f"{self._host}:{self.port}", "traces", error) from None
         self._socket.setblocking(False)
         self.port = self._socket.getsockname()[1]
         self._in_background(self._accept(self._socket))
@@ -110,6 +105,12 @@ class SpanServer:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+@web.middleware
+async def _known(request: web.Request, handler: Answer) -> web.StreamResponse:
+    """Spans tell much of those who call, and made-up ones mislead: strangers neither ask nor send."""
+    return await handler(request) if request.secure or is_near(request) else refusal(request)
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from mesh.pilot.ads.door import Door, Forbidden, Unknown
 from mesh.pilot.ads.sessions import Sessions
 from mesh.pilot.ads.standard import add_standard_services
 from mesh.pilot.ads.stream import Stream
+from mesh.ports import grpc_port
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 
@@ -45,10 +46,6 @@ LOOK = 5.0
 """Seconds between looks at the clock: certificates of open streams may have expired."""
 
 log = structlog.get_logger(component="ads")
-
-
-class CannotListen(Exception):
-    """An address to serve on cannot be had."""
 
 
 class AdsServer:
@@ -77,16 +74,7 @@ class AdsServer:
 
     def listen(self, address: str, credentials: Any = None) -> int:
         """Bind `host:port` (0: any port) and give back the port; raises `CannotListen`."""
-        try:
-            if credentials is None:
-                port = self._server.add_insecure_port(address)
-            else:
-                port = self._server.add_secure_port(address, credentials)
-        except RuntimeError as error:
-            raise CannotListen(
-                f"cannot listen for xDS on {address}: {error}; free the port, or choose another"
-            ) from None
-        return int(port)
+        return grpc_port(self._server, address, credentials, what="xDS")
 
     async def start(self) -> None:
         """Begin to serve."""

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
 from typing import Any
 
 import structlog
 from aiohttp import web
 
 from mesh.model import Proxy
+from mesh.monitoring import is_near
 from mesh.pilot.ads.programmed import Programmed
 from mesh.pilot.ads.pushes import Pushes
 from mesh.pilot.ads.session import Session
@@ -225,15 +225,8 @@ async def _loopback(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """The debug interface shows all of the mesh: only who may forward a port to this Pod gets to see it."""
-    if request.path.startswith("/debug") and not _local(request.remote):
+    if request.path.startswith("/debug") and not is_near(request):
         message = f"{request.path} is for callers on loopback, and you call from {request.remote}"
         remedy = "use meshctl, or 'kubectl -n istio-system port-forward deploy/istio-pilot 15014'"
         return _json({"message": f"{message}; {remedy}"}, 403)
     return await handler(request)
-
-
-def _local(address: str | None) -> bool:
-    try:
-        return address is not None and ip_address(address).is_loopback
-    except ValueError:
-        return False

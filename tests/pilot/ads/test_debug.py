@@ -8,8 +8,9 @@ import pytest
 from mesh.model import ConfigObject, Labels, Locality, Port, Protocol, Service
 from mesh.pilot.ads.pushes import Pushes
 from mesh.pilot.debug.plain import plain
-from mesh.pilot.pilot import CannotListen, Listen, serving
+from mesh.pilot.pilot import Listen, serving
 from mesh.pilot.world import World as Knowledge
+from mesh.ports import CannotListen
 from tests.pilot.ads.resources import bad_routes, cluster, endpoints, listener, routes
 from tests.pilot.ads.sources import KIND, Config, Registry, key, make_from
 from tests.pilot.ads.test_in_force import connected

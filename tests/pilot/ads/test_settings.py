@@ -63,8 +63,8 @@ def test_what_has_no_effect_is_said(tmp_path: Path) -> None:
     file = tmp_path / "mesh"
     file.write_text("accessLogFile: /dev/stdout\n")
     settings = Settings(file)
-    file.write_text("enableTracing: true\n")
+    file.write_text("enablePrometheusMerge: true\n")
     with capture_logs() as lines:
         settings.look()
     (warning,) = (each for each in lines if each["log_level"] == "warning")
-    assert "data.mesh.enableTracing: is not used by this mesh" in warning["reason"]
+    assert "data.mesh.enablePrometheusMerge: is not used by this mesh" in warning["reason"]

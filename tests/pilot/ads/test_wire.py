@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from mesh.model import Proxy
 from mesh.pilot.ads import wire
 from mesh.pilot.ads.messages import Response
-from mesh.pilot.ads.server import SERVICE, AdsServer, CannotListen
+from mesh.pilot.ads.server import SERVICE, AdsServer
 from mesh.pilot.ads.sessions import Sessions
 from mesh.pilot.metrics import Metrics
 from mesh.pilot.types import CDS, Resource
+from mesh.ports import CannotListen
 from tests.pilot.ads.pilot import pilot
 from tests.pilot.ads.world import StaticCompiler, World, world
 
@@ -142,5 +143,5 @@ async def test_health_and_reflection_are_served() -> None:
 async def test_a_port_that_is_taken_is_said_to_be() -> None:
     async with pilot(world()) as p:
         other = AdsServer(Sessions(StaticCompiler(), world(), Metrics()))
-        with pytest.raises(CannotListen, match=f"cannot listen for xDS on 127.0.0.1:{p.port}"):
+        with pytest.raises(CannotListen, match=f"cannot serve xDS on 127.0.0.1:{p.port}"):
             other.listen(f"127.0.0.1:{p.port}")

@@ -230,6 +230,7 @@ TOKEN_CORPUS = [
     of_keys({**GOOD, "kid": "\ud800"}, GOOD),
     of_keys({"kty": "RSA", "n": "AQAB", "e": "AQ"}, GOOD),
     {"jwtRules": [{"issuer": "a", "outputPayloadToHeader": "a b"}]},
+    {"jwtRules": [{"issuer": "a", "fromHeaders": [{"name": "x-a", "prefix": "a\rb"}]}]},
 ]
 """What was a fault once, or might be."""
 

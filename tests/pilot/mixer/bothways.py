@@ -5,11 +5,14 @@ stand beside each other, on ports of their own behind the same Place.
 """
 
 import asyncio
+import atexit
 import os
+import socket
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -29,29 +32,62 @@ from mesh.pilot.reader import Reader
 from tests.mixer.policy import rig as policy
 from tests.pilot.authz.calls import Call
 from tests.pilot.authz.gate import cluster
-from tests.pilot.authz.rig import Answer, Callers, Served, envoy, plain
+from tests.pilot.authz.rig import Answer, Callers, Served, asked, envoy, plain
 from tests.pilot.compile.world import World, sidecar
 
-ADDRESS = f"127.{30 + os.getpid() // 65536 % 64}.{os.getpid() // 256 % 256}.{os.getpid() % 254 + 1}"
-"""One for each process, since several may run these tests at once on the same ports."""
+ADDRESSES = count()
+CLAIMS: list[socket.socket] = []
+"""Hold the addresses until the process ends."""
+
+PATIENT = {"ANNOTATIONS": {"policy.istio.io/checkTimeout": "30s"}}
+"""How long proxies wait here: what is compared is what is answered, not how fast on a busy machine."""
+
+DEADLINE = 20.0
+"""Seconds for all handlers of a check, for the same reason."""
 
 CALLER = "127.2.0.1"
 CLUSTER = "outbound|15004||istio-policy.istio-system.svc.cluster.local"
 FIRST = 20000
+CLAIM = FIRST - 1
+"""A port that nobody listens on; who has it has the address."""
 
 
-def services(count: int) -> list[dict[str, Any]]:
-    """The forecast with `count` ports, and a frontend that calls it."""
-    ports = [{"number": FIRST + index, "name": f"http-{index}"} for index in range(count)]
+def claimed() -> str:
+    """An address that nobody else has. Envoys share ports (SO_REUSEPORT): two of them that had the same
+    address, in this process or in another, would get each other's calls.
+    """
+    while True:
+        number = next(ADDRESSES) + os.getpid() * 7
+        address = f"127.{30 + number // 65536 % 64}.{number // 256 % 256}.{number % 254 + 1}"
+        claim = socket.socket()
+        try:
+            claim.bind((address, CLAIM))
+        except OSError:
+            claim.close()
+            continue
+        CLAIMS.append(claim)
+        return address
+
+
+@atexit.register
+def release() -> None:
+    """Give all addresses back."""
+    while CLAIMS:
+        CLAIMS.pop().close()
+
+
+def services(address: str, ports: int) -> list[dict[str, Any]]:
+    """The forecast at an address with some ports, and a frontend that calls it."""
+    every = [{"number": FIRST + index, "name": f"http-{index}"} for index in range(ports)]
     return [
         {
             "name": "forecast",
             "namespace": "weather",
             "addresses": ["10.1.0.2"],
-            "ports": ports,
+            "ports": every,
             "instances": [
                 {
-                    "address": ADDRESS,
+                    "address": address,
                     "name": "forecast-v1-abc",
                     "labels": {"app": "forecast", "version": "v1"},
                     "service_account": "forecast",
@@ -80,7 +116,8 @@ class Rules:
 
     def __init__(self, objects: Iterable[dict[str, Any]], ports: int) -> None:
         self.objects = list(objects)
-        self.services = services(ports)
+        self.address = claimed()
+        self.services = services(self.address, ports)
         self.world = World(yaml.safe_dump(self.services))
         for each in self.objects:
             self.world.store.put(placed(each, "weather"))
@@ -91,7 +128,7 @@ class Rules:
     def place(self, port: int) -> mixer.Place:
         """One of the forecast's ports."""
         found: Labels = self._memo.value(
-            self.world.snapshot, facts, sidecar("forecast-v1-abc", address=ADDRESS)
+            self.world.snapshot, facts, sidecar("forecast-v1-abc", address=self.address, metadata=PATIENT)
         )
         return mixer.Place("weather", found, FIRST + port, "forecast.weather.svc.cluster.local")
 
@@ -117,8 +154,8 @@ def asking(read: Reader, place: mixer.Place) -> mixer.Checked:
     return mixer.Checked((external.http(how_checked(read, place), extensions),), (), extensions)
 
 
-def served(name: str, port: int, checked: mixer.Checked) -> Served:
-    """A listener with these filters."""
+def served(name: str, address: str, port: int, checked: mixer.Checked) -> Served:
+    """A listener at an address with these filters."""
     host = route_components_pb2.VirtualHost()
     checked.tell(host)
     told = plain(host).get("typed_per_filter_config", {})
@@ -128,13 +165,15 @@ def served(name: str, port: int, checked: mixer.Checked) -> Served:
         "typed_per_filter_config": told,
     }
     filters: tuple[Message, ...] = checked.filters
-    return Served(name, ADDRESS, (port,), filters, route=route, replies=checked.replies)
+    return Served(name, address, (port,), filters, route=route, replies=checked.replies)
 
 
 @dataclass
 class Rig:
     """Both ways of each port."""
 
+    folder: Path
+    address: str
     callers: Callers
     policy: Any
     loop: asyncio.AbstractEventLoop
@@ -143,11 +182,20 @@ class Rig:
 
     def compiled(self, call: Call, port: int = 0) -> Answer:
         """What Envoy answers by itself, as far as Pilot could make it."""
-        return self.callers.call(call, ADDRESS, (self.compiled_port + port,))
+        return self.callers.call(call, self.address, (self.compiled_port + port,))
 
     def called(self, call: Call, port: int = 0) -> Answer:
         """What istio-policy answers."""
-        return self.callers.call(call, ADDRESS, (self.called_port + port,))
+        return self.callers.call(call, self.address, (self.called_port + port,))
+
+    def counted(self) -> str:
+        """What proxy and istio-policy have counted, to tell why a question had no answer."""
+        page = asyncio.run_coroutine_threadsafe(self.policy.page("/metrics"), self.loop).result(10)
+        mine = [
+            each for each in page.splitlines() if each.startswith("mixer_policy") and "_bucket" not in each
+        ]
+        every = [*mine, *asked(self.folder, "/stats?filter=istio-policy").splitlines()]
+        return "\n".join(each for each in every if not each.endswith((" 0", " 0.0")))
 
     def answered(self) -> float:
         """How many questions istio-policy has had."""
@@ -161,7 +209,7 @@ def both_ways(rules: Rules, ports: int, folder: Path) -> Iterator[Rig]:
     """Run Envoy and istio-policy with the same rules and services."""
     with istio_policy(rules, folder) as (running, loop):
         listeners = [
-            served(f"{name}-{index}", start + index, make(index))
+            served(f"{name}-{index}", rules.address, start + index, make(index))
             for index in range(ports)
             for name, start, make in (
                 ("compiled", FIRST, rules.compiled),
@@ -170,7 +218,7 @@ def both_ways(rules: Rules, ports: int, folder: Path) -> Iterator[Rig]:
         ]
         clusters = [cluster(CLUSTER, running.policy.grpc, http2=True)]
         with envoy(listeners, folder, clusters):
-            yield Rig(Callers(folder), running, loop)
+            yield Rig(folder, rules.address, Callers(folder), running, loop)
 
 
 @contextmanager
@@ -181,7 +229,9 @@ def istio_policy(rules: Rules, folder: Path) -> Iterator[tuple[Any, asyncio.Abst
 
     async def run() -> None:
         state["loop"], state["end"] = asyncio.get_running_loop(), asyncio.Event()
-        async with policy.running(folder, *rules.objects, services=rules.services) as running:
+        async with policy.running(
+            folder, *rules.objects, services=rules.services, deadline=DEADLINE
+        ) as running:
             state["rig"] = running
             started.set()
             await state["end"].wait()

@@ -79,7 +79,9 @@ def test_random_rules_decide_the_same(rig: Rig, rules: Rules) -> None:
     for port in range(PORTS):
         for call in [made.call() for _ in range(CALLS)]:
             one, other = rig.compiled(call, port), rig.called(call, port)
-            assert same(one, other), f"{about(rules, port)}\n{call}\ncompiled: {one}\ncalled: {other}"
+            assert same(one, other), (
+                f"{about(rules, port)}\n{call}\ncompiled: {one}\ncalled: {other}\n{rig.counted()}"
+            )
             refused += one.status != 200
     assert PORTS * CALLS * 0.1 < refused < PORTS * CALLS * 0.9
 
@@ -118,4 +120,6 @@ def test_many_random_rules_decide_the_same(maker: str, seed: int, tmp_path: Path
         for port in range(150):
             for call in [made.call() for _ in range(10)]:
                 one, other = rig.compiled(call, port), rig.called(call, port)
-                assert same(one, other), f"{about(rules, port)}\n{call}\ncompiled: {one}\ncalled: {other}"
+                assert same(one, other), (
+                    f"{about(rules, port)}\n{call}\ncompiled: {one}\ncalled: {other}\n{rig.counted()}"
+                )

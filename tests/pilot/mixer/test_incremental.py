@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from mesh.model import ObjectKey
 from mesh.pilot.mixer import ruleset
 from mesh.pilot.types import CDS, LDS
 from mesh.rules.resolve import resolve
@@ -81,3 +82,17 @@ def test_decisions_of_a_place_are_equal_as_long_as_rules_mean_the_same() -> None
     before = world.all(forecast(), LDS)["virtualInbound"]
     world.give(*deny(match='destination.port == 3002 && request.method == "PUT"'))
     assert world.all(forecast(), LDS)["virtualInbound"] is before
+
+
+def test_a_listener_names_the_objects_that_its_checks_came_from() -> None:
+    world = Mixed(*deny(match='destination.labels["app"] == "forecast"'), *deny("elsewhere", "false"))
+    every = set(world.all(forecast(), LDS)["virtualInbound"].origins)
+    wanted = {
+        ObjectKey("rule", "istio-system", "deny"),
+        ObjectKey("handler", "istio-system", "no"),
+        ObjectKey("instance", "istio-system", "nothing"),
+    }
+    assert wanted <= every
+    assert ObjectKey("rule", "istio-system", "elsewhere") not in every
+    world.namespace("weather", check="disable")
+    assert not wanted & set(world.all(forecast(), LDS)["virtualInbound"].origins)

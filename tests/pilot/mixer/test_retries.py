@@ -8,7 +8,7 @@ import pytest
 from tests.pilot.authz.calls import Call
 from tests.pilot.authz.gate import cluster
 from tests.pilot.authz.rig import Callers, envoy
-from tests.pilot.mixer.bothways import ADDRESS, CLUSTER, FIRST, Rules, istio_policy, served
+from tests.pilot.mixer.bothways import CLUSTER, FIRST, Rules, istio_policy, served
 from tests.pilot.mixer.mixed import CALLING, deny
 
 pytestmark = pytest.mark.behaviour("P4")
@@ -21,8 +21,8 @@ def test_a_replica_that_is_gone_costs_no_call(tmp_path: Path) -> None:
         replicas = cluster(CLUSTER, running.policy.grpc, http2=True)
         endpoints = replicas["load_assignment"]["endpoints"]
         endpoints += cluster(CLUSTER, gone.getsockname()[1])["load_assignment"]["endpoints"]
-        with envoy([served("asked", FIRST, rules.compiled(0))], tmp_path, [replicas]):
+        with envoy([served("asked", rules.address, FIRST, rules.compiled(0))], tmp_path, [replicas]):
             callers = Callers(tmp_path)
             identity = "cluster.local/ns/weather/sa/frontend"
-            found = [callers.call(Call(identity=identity), ADDRESS, (FIRST,)).status for _ in range(20)]
+            found = [callers.call(Call(identity=identity), rules.address, (FIRST,)).status for _ in range(20)]
     assert found == [403] * 20

@@ -236,7 +236,8 @@ async def updates_files(node: Node) -> Any:
     labels = {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}}
     both = [volume, {"name": "labels", **labels}]
     mounts = [{"name": "config", "mountPath": "/config"}, {"name": "labels", "mountPath": "/labels"}]
-    wait = "while [ $(cat /config/key) = 1 ]; do sleep 0.01; done"
+    # Each volume follows by itself, so neither need be the first.
+    wait = "while [ $(cat /config/key) = 1 ] || ! grep -q new /labels/labels; do sleep 0.01; done"
     watcher = f"cat /config/key; touch /tmp/begun; {wait}; cat /config/key /labels/labels"
     begun = {"exec": {"command": ["test", "-e", "/tmp/begun"]}, "periodSeconds": 1}
     own = {"volumeMounts": mounts, "readinessProbe": begun}

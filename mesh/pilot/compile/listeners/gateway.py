@@ -74,6 +74,8 @@ def gateway_listener(
     if served[0].names:
         listener.listener_filters.append(tls_inspector())
         patience(listener, read.mesh)
+    checks = (checked(scope, each, protocol) for each in served for protocol in ("http", "tcp"))
+    origins.extend(key for each in dict.fromkeys(checks) for key in mixer.origins(read, each))
     return finished(listener, origins=origins, routes=routes)
 
 

@@ -127,7 +127,14 @@ def virtual_inbound(read: Reader, scope: Scope) -> Resource:
     )
     patience(listener, read.mesh)
     services = origins(read, *(each.hostname for each in scope.inbound))
-    return finished(listener, origins=(*services, *policies(read, scope)))
+    return finished(listener, origins=(*services, *policies(read, scope), *mixers(read, scope, ways)))
+
+
+def mixers(read: Reader, scope: Scope, ways: list[Way]) -> Iterator[ObjectKey]:
+    """The names of Mixer's objects that decide about calls of a workload."""
+    for way in ways:
+        for protocol in (spoken(way), "tcp"):
+            yield from mixer.origins(read, checked(scope, way, protocol))
 
 
 def policies(read: Reader, scope: Scope) -> tuple[ObjectKey, ...]:

@@ -2,6 +2,7 @@
 
 from mesh.pilot.compile.mixer.checked import Checked
 from mesh.pilot.compile.mixer.filters import http_filters, tcp_filters
+from mesh.pilot.compile.mixer.origins import origins
 from mesh.pilot.compile.mixer.place import Place
 
-__all__ = ["Checked", "Place", "http_filters", "tcp_filters"]
+__all__ = ["Checked", "Place", "http_filters", "origins", "tcp_filters"]

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
@@ -22,6 +22,9 @@ import yaml
 from envoy.service.auth.v3 import external_auth_pb2
 
 from e2e.mixer import handler, instance, mixer_object, rule
+
+if TYPE_CHECKING:
+    from mesh.mixer.world import World
 
 METHOD = "/envoy.service.auth.v3.Authorization/Check"
 ASKED = 3000
@@ -136,22 +139,29 @@ def question(key: int) -> bytes:
     return bytes(made.SerializeToString())
 
 
-async def serve(folder: Path) -> None:
-    """Run istio-policy; print its port."""
+def world_of(folder: Path, stack: AsyncExitStack) -> "World":
+    """What a Mixer knows by the files that `served` wrote."""
     from mesh.galley.source.files import FileSource
     from mesh.log import configure
-    from mesh.mixer.policy.serving import Settings, serving
     from mesh.mixer.world import World
     from mesh.registry.static import StaticRegistry
     from mesh.tasks import background
 
     configure("error")  # the port must be the only line
     world = World(StaticRegistry(folder / "services.yaml"), FileSource([folder / "rules.yaml"]))
+    world.tasks = [
+        background(stack, world.registry.run(), "registry"),
+        background(stack, world.config.run(), "config"),
+    ]
+    return world
+
+
+async def serve(folder: Path) -> None:
+    """Run istio-policy; print its port."""
+    from mesh.mixer.policy.serving import Settings, serving
+
     async with AsyncExitStack() as stack:
-        world.tasks = [
-            background(stack, world.registry.run(), "registry"),
-            background(stack, world.config.run(), "config"),
-        ]
+        world = world_of(folder, stack)
         policy = await stack.enter_async_context(serving(world, Settings("127.0.0.1", 0, 0, folder=folder)))
         await policy.following.until(lambda live: bool(live.ruleset.rules))
         print(policy.grpc, flush=True)

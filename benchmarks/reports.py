@@ -20,7 +20,7 @@ import grpc.aio  # type: ignore[import-untyped]
 from envoy.data.accesslog.v3 import accesslog_pb2
 from envoy.service.accesslog.v3 import als_pb2
 
-from benchmarks.check import served
+from benchmarks.check import served, world_of
 from mesh.install.telemetry import telemetry_rules
 
 METHOD = "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
@@ -120,20 +120,10 @@ def common(made: Any) -> None:
 
 async def serve(folder: Path) -> None:
     """Run istio-telemetry; print its port."""
-    from mesh.galley.source.files import FileSource
-    from mesh.log import configure
     from mesh.mixer.telemetry.serving import Settings, serving
-    from mesh.mixer.world import World
-    from mesh.registry.static import StaticRegistry
-    from mesh.tasks import background
 
-    configure("error")  # the port must be the only line
-    world = World(StaticRegistry(folder / "services.yaml"), FileSource([folder / "rules.yaml"]))
     async with AsyncExitStack() as stack:
-        world.tasks = [
-            background(stack, world.registry.run(), "registry"),
-            background(stack, world.config.run(), "config"),
-        ]
+        world = world_of(folder, stack)
         settings = Settings("127.0.0.1", 0, 0, 0, 0, folder=folder)
         telemetry = await stack.enter_async_context(serving(world, settings))
         await telemetry.following.until(lambda live: bool(live.ruleset.rules))

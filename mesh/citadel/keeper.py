@@ -77,11 +77,14 @@ class Keeper:
         return state
 
     async def note(self, annotation: str, text: str) -> None:
-        """Write an annotation of the Secret, if it differs."""
-        present = self._secret["metadata"].get("annotations") or {}
-        if present.get(annotation, "") != text:
-            patch = {"metadata": {"annotations": {annotation: text}}}
-            self._secret = await self._kube.merge(f"{self._path}/{SECRET}", patch)
+        """Write an annotation of the Secret, if it differs; `Conflict` if somebody else was first.
+
+        The answer is taken for what was read, so it must not hold another state.
+        """
+        metadata = self._secret["metadata"]
+        if (metadata.get("annotations") or {}).get(annotation, "") != text:
+            wanted = {"resourceVersion": metadata["resourceVersion"], "annotations": {annotation: text}}
+            self._secret = await self._kube.merge(f"{self._path}/{SECRET}", {"metadata": wanted})
 
     async def operators(self) -> Authority | None:
         """The operator's own authority, checked, or None if there is no Secret `cacerts`."""

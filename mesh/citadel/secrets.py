@@ -183,8 +183,12 @@ class Secrets:
     async def _create(self, path: str, secret: Obj) -> Obj:
         try:
             return await self._kube.create(path, secret)
-        except Conflict:  # one of another type has its name
-            await self._kube.delete(f"{path}/{secret['metadata']['name']}")
+        except Conflict:
+            name = f"{path}/{secret['metadata']['name']}"
+            present = await self._kube.get(name)
+            if present is not None and present.get("type") == TYPE:  # another Citadel was faster
+                raise
+            await self._kube.delete(name)  # one of another type has its name
             return await self._kube.create(path, secret)
 
     async def _data(self, key: Key, bundle: TrustBundle) -> dict[str, bytes]:

@@ -39,8 +39,10 @@ class Watched:
         return self.objects.get((namespace, name))
 
     def put(self, obj: Obj) -> None:
-        """Take an object that was just written for what is there, until the platform tells of it."""
-        self.objects[_key(obj)] = obj
+        """Take an object that was just written for what is there, unless the platform told of a newer one."""
+        present = self.objects.get(_key(obj))
+        if present is None or version(present) < version(obj):
+            self.objects[_key(obj)] = obj
 
     def _replace(self, objects: list[Obj]) -> None:
         before, self.objects = self.objects, {_key(obj): obj for obj in objects}
@@ -52,6 +54,11 @@ class Watched:
         else:
             self.objects[_key(obj)] = obj
         self._changed(frozenset({_key(obj)}))
+
+
+def version(obj: Obj) -> int:
+    """Where an object stands in the order of changes (Kubernetes: a resourceVersion is a decimal number)."""
+    return int(obj["metadata"]["resourceVersion"])
 
 
 def _key(obj: Obj) -> Key:

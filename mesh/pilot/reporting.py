@@ -21,6 +21,7 @@ from mesh.pilot.reader import Reader
 from mesh.pilot.selection import Applying, applying
 from mesh.pilot.tracing import hostname
 from mesh.rules.resolve import RuleConfig, Ruleset
+from mesh.rules.tags import is_metric
 from mesh.rules.templates import Variety
 
 KIND = "Telemetry"
@@ -202,10 +203,6 @@ def to_service(provider: EnvoyTcpGrpcV3LogProvider, name: str, *, http: bool) ->
 # Reports to istio-telemetry
 
 
-METRICS = "prometheus"
-"""The adapter whose metrics a Telemetry means; bills are made of template `metric` too, and are none."""
-
-
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What rules make of reports: metrics, anything else; and the headers that they ask for."""
@@ -223,8 +220,7 @@ def wanted(read: Reader) -> Wanted:
     rules: Ruleset = read.ask(ruleset)
     serving = rules.serving(Variety.REPORT)
     made = {
-        rules.handlers[action.handler].adapter.name == METRICS
-        and rules.instances[name].template.name == "metric"
+        is_metric(rules.instances[name].template.name, rules.handlers[action.handler].adapter.name)
         for rule in serving
         for action in rule.actions
         for name in action.instances

@@ -6,14 +6,35 @@ reads them as expressions of Mixer's attributes, which have the same names for w
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 from mesh.api.errors import Problem
-from mesh.api.telemetry.telemetry import TagOverride
+from mesh.api.telemetry.telemetry import MetricsOverrides, TagOverride
 from mesh.model import ConfigObject
 from mesh.rules.expressions import Expression, ExpressionError, compile_expression
 
 KIND = "Telemetry"
+PROVIDER = "prometheus"
+"""Istio's provider of metrics, and the adapter that it is here."""
+
 QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'([^'\"\\]*)'")
+
+
+def is_metric(template: str, adapter: str) -> bool:
+    """Whether instances of a template for handlers of an adapter are metrics that a Telemetry means.
+
+    Bills are made of template `metric` too, and are none.
+    """
+    return (template, adapter) == ("metric", PROVIDER)
+
+
+def of(override: MetricsOverrides) -> dict[str, Expression | None]:
+    """What labels become (None: removed); those whose expression is wrong are left out."""
+    found: dict[str, Expression | None] = {}
+    for name, tag in override.tag_overrides.items():
+        with suppress(ExpressionError):
+            found[name] = expression(tag)
+    return found
 
 
 def expression(tag: TagOverride) -> Expression | None:

@@ -171,6 +171,9 @@ class Batches(Generic[T]):
                 if not self._over:
                     self._count_lost(count, error.reason, str(error))
                 return
+            except Exception as error:  # of one batch; those that come after it are still to be sent
+                self._count_lost(len(batch), REFUSED, f"{type(error).__name__}: {error}")
+                return
             else:
                 self._failing = False
                 self._count_sent(len(batch))

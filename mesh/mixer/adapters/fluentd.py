@@ -145,6 +145,6 @@ async def _acknowledged(reader: asyncio.StreamReader, unpacker: Any, chunk: str)
 
 
 def _event_time(when: datetime, msgpack: Any) -> Any:
-    """Extension type 0: seconds and nanoseconds."""
-    seconds = int(when.timestamp())
+    """Extension type 0: seconds and nanoseconds, of which the protocol has those from 1970 to 2106."""
+    seconds = min(max(int(when.timestamp()), 0), 2**32 - 1)
     return msgpack.ExtType(0, seconds.to_bytes(4, "big") + (when.microsecond * 1000).to_bytes(4, "big"))

@@ -139,14 +139,16 @@ class Stdio(Adapter[StdioParams]):
                 raise Lost(f"cannot write: {error}", count=len(lines) - number) from None
 
     def _forget_old(self) -> None:
-        """Remove rotated files that are too old."""
+        """Remove rotated files that are too old. One that cannot be removed stays: the lines matter more."""
         days = self.params.max_days_before_rotation
         if self._file is None or self.params.log_stream != "ROTATED_FILE" or not days:
             return
         file = Path(self._file.baseFilename)
         for each in file.parent.glob(f"{glob.escape(file.name)}.*"):
-            if each.stat().st_mtime < self.environment.clock() - days * DAY:
-                each.unlink()
+            numbered = each.name.removeprefix(f"{file.name}.").isdecimal()  # others' files are not ours
+            with suppress(OSError):
+                if numbered and each.stat().st_mtime < self.environment.clock() - days * DAY:
+                    each.unlink()
 
 
 def write(file: RotatingFileHandler, record: LogRecord) -> bool:

@@ -1,7 +1,8 @@
 """What happened on connections since the report before: Envoy tells totals, rules want the difference.
 
-Nothing is counted twice: a connection whose beginning another process was told of, before this one started or
-took over, is counted from the first report that comes here.
+A connection whose beginning another process was told of, before this one started or took over, is counted
+from the first report that comes here, so that its bytes are not counted twice. One thing cannot be told from
+here: a close without a report before it is a short connection's, unless it began before this process did.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ class Connections:
         """
         now = (received, sent)
         before = self._seen.pop(key, None)
-        if before is None and (event == CONTINUE or began < self._since):
+        if before is None and (event == CONTINUE or (event == CLOSE and began < self._since)):
             self._adopted()
             before = now
         if before is None:

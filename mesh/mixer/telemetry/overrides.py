@@ -7,7 +7,6 @@ attributes, in which texts may stand in single quotes, as Istio's CEL has them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,10 +16,8 @@ from mesh.mixer.bag import Bag
 from mesh.model import ConfigObject, Labels
 from mesh.rules import tags
 from mesh.rules.adapter import Instance
-from mesh.rules.expressions import Absent, EvaluationError, Expression, ExpressionError
+from mesh.rules.expressions import Absent, EvaluationError, Expression
 
-PROVIDER = "prometheus"
-TEMPLATE = "metric"
 METRICS: Mapping[str, str] = {
     "REQUEST_COUNT": "requestcount",
     "REQUEST_DURATION": "requestduration",
@@ -45,10 +42,10 @@ class Change:
     disabled: bool = False
     tags: Mapping[str, Expression | None] = field(default_factory=dict)
 
-    def after(self, override: MetricsOverrides, tags: Mapping[str, Expression | None]) -> "Change":
-        """With one more override, of which `tags` are the labels."""
+    def after(self, override: MetricsOverrides) -> "Change":
+        """With one more override."""
         disabled = self.disabled if override.disabled is None else override.disabled
-        return replace(self, disabled=disabled, tags={**self.tags, **tags})
+        return replace(self, disabled=disabled, tags={**self.tags, **tags.of(override)})
 
     def made(self, bag: Bag, instance: Instance) -> Instance | None:
         """The changed instance; None if it is left out."""
@@ -75,27 +72,18 @@ class Overrides:
     def __init__(self, objects: Iterable[ConfigObject], root: str) -> None:
         self._root = root
         self._objects: dict[str, list[ConfigObject]] = {}
-        self._tags: dict[int, Expression | None] = {}
         self.problems: list[str] = []
         for each in sorted(objects, key=age):
             self._objects.setdefault(each.namespace, []).append(each)
-            self._compile(each)
+            self.problems += map(str, tags.problems(each))
         self._known: dict[tuple[str, Labels, bool], dict[str, Change]] = {}
 
     def __repr__(self) -> str:
         return f"<Overrides of {sum(map(len, self._objects.values()))} objects>"
 
-    def _compile(self, telemetry: ConfigObject) -> None:
-        """The expressions of its labels; one that is wrong is a problem, and changes nothing."""
-        self.problems += map(str, tags.problems(telemetry))
-        for override in overrides_of(telemetry.spec.metrics):
-            for tag in override.tag_overrides.values():
-                with suppress(ExpressionError):
-                    self._tags[id(tag)] = tags.expression(tag)
-
     def concerns(self, template: str, adapter: str) -> bool:
         """Whether instances of a template for handlers of an adapter are metrics that a Telemetry means."""
-        return template == TEMPLATE and adapter == PROVIDER
+        return tags.is_metric(template, adapter)
 
     def changed(self, bag: Bag, instance: Instance) -> Instance | None:
         """An instance of a call as the reporting workload's Telemetry wants it; None if it is left out."""
@@ -121,9 +109,7 @@ class Overrides:
         for each in first(self._applying(namespace, labels), "metrics"):
             for override in overrides_of(each.spec.metrics):
                 if is_for(override, metric, inbound=inbound):
-                    pairs = override.tag_overrides.items()
-                    known = {name: self._tags[id(tag)] for name, tag in pairs if id(tag) in self._tags}
-                    change = change.after(override, known)
+                    change = change.after(override)
         return change
 
     def _applying(self, namespace: str, labels: Labels) -> Applying:
@@ -148,7 +134,7 @@ def evaluated(value: Expression, bag: Bag) -> Any:
 def overrides_of(metrics: Iterable[Metrics]) -> Iterator[MetricsOverrides]:
     """All overrides that are for this mesh's metrics."""
     for each in metrics:
-        if not each.providers or any(provider.name == PROVIDER for provider in each.providers):
+        if not each.providers or any(provider.name == tags.PROVIDER for provider in each.providers):
             yield from each.overrides
 
 

@@ -1,7 +1,7 @@
-"""What tests of check adapters stand on."""
+"""What tests of adapters stand on."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from mesh.rules.adapter import Adapter, Environment, Instance
 
+HANDLER = "own.weather"
 A = TypeVar("A", bound=Adapter[Any])
 
 
@@ -25,28 +26,32 @@ class Clock:
 
 @asynccontextmanager
 async def started(
-    kind: type[A], clock: Clock | None = None, registry: CollectorRegistry | None = None, **params: Any
+    kind: type[A],
+    clock: Callable[[], float] | None = None,
+    registry: CollectorRegistry | None = None,
+    folder: Path = Path(),
+    **params: Any,
 ) -> AsyncIterator[A]:
-    """A handler with these parameters, closed at the end of the block."""
+    """A handler with these parameters, closed at the end of the block, as istio-policy closes them."""
     tasks: list[asyncio.Task[None]] = []
     clock = clock or Clock()
     environment = Environment(
-        "own.weather",
+        HANDLER,
         clock,
         clock,
         lambda work, name: tasks.append(asyncio.create_task(work, name=name)),
         registry or CollectorRegistry(),
-        Path(),
+        folder,
     )
     adapter = kind(kind.Params.model_validate(params), environment)
     await adapter.start()
     try:
         yield adapter
     finally:
+        await adapter.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await adapter.close()
 
 
 def entry(value: Any) -> Instance:

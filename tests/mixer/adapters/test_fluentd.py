@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
@@ -13,9 +12,10 @@ from prometheus_client import CollectorRegistry
 
 from mesh.api.checks import faults
 from mesh.mixer.adapters.fluentd import Fluentd, FluentdParams
-from mesh.rules.adapter import Environment, Instance
+from mesh.rules.adapter import Instance
 from tests.live import until
 from tests.loops import run
+from tests.mixer.adapters.rig import HANDLER, started
 from tests.mixer.tracing.rig import counted
 from weather.services.logbook import acknowledgement, entries
 
@@ -72,33 +72,17 @@ def entry(number: int, tag: str = "seen.instance.weather", **more: Any) -> Insta
 
 @asynccontextmanager
 async def forwarding(port: int, registry: CollectorRegistry, **params: Any) -> AsyncIterator[Fluentd]:
-    tasks: list[asyncio.Task[None]] = []
-    environment = Environment(
-        "out.weather",
-        NOON.timestamp,
-        lambda: 0.0,
-        lambda work, name: tasks.append(asyncio.create_task(work, name=name)),
-        registry,
-        Path(),
-    )
     given = {"address": f"127.0.0.1:{port}", "pushIntervalDuration": "10ms", **params}
-    adapter = Fluentd(FluentdParams.model_validate(given), environment)
-    await adapter.start()
-    try:
+    async with started(Fluentd, NOON.timestamp, registry, **given) as adapter:
         yield adapter
-    finally:
-        await adapter.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def sent(registry: CollectorRegistry) -> float:
-    return counted(registry, "mixer_export_sent_total", handler="out.weather")
+    return counted(registry, "mixer_export_sent_total", handler=HANDLER)
 
 
 def lost(registry: CollectorRegistry, reason: str) -> float:
-    return counted(registry, "mixer_export_lost_total", handler="out.weather", reason=reason)
+    return counted(registry, "mixer_export_lost_total", handler=HANDLER, reason=reason)
 
 
 def test_each_entry_arrives_once_with_its_tag_time_and_fields() -> None:
@@ -112,6 +96,22 @@ def test_each_entry_arrives_once_with_its_tag_time_and_fields() -> None:
             assert first["time"] == pytest.approx(NOON.timestamp(), abs=1e-6)
             assert first["record"] == {"severity": "info", "number": 1, "took": "5ms"}
             assert second["tag"] == "other.instance.weather"
+
+    run(work())
+
+
+def test_times_that_the_protocol_does_not_have_stop_nothing() -> None:
+    async def work() -> None:
+        registry = CollectorRegistry()
+        async with Book().open() as book, forwarding(book.port, registry) as adapter:
+            for year in (1, 1969, 2200, 9999):
+                when = datetime(year, 6, 1, tzinfo=UTC)
+                values = {"timestamp": when, "severity": "info", "variables": {"year": year}}
+                adapter.report([Instance("seen.instance.weather", "logentry", values)])
+            adapter.report([entry(1)])
+            await until(lambda: sent(registry) == 5, "all are acknowledged")
+            times = [each["time"] for message in book.messages for each in message]
+            assert times == pytest.approx([0, 0, 2**32 - 1, 2**32 - 1, NOON.timestamp()], abs=1)
 
     run(work())
 

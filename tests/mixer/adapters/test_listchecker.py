@@ -11,6 +11,7 @@ from aiohttp import web
 from mesh.api.checks import faults
 from mesh.mixer.adapters.listchecker import ListChecker, ListCheckerParams
 from mesh.mixer.adapters.providers import NoList
+from mesh.ports import bound
 from mesh.rules.adapter import Code
 from tests.loops import run
 from tests.mixer.adapters.rig import Clock, entry, started
@@ -94,14 +95,9 @@ class Server:
     async def open(self) -> AsyncIterator["Server"]:
         app = web.Application()
         app.router.add_get("/list", self._answer)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/list"
+        async with bound(app, "127.0.0.1", 0) as port:
+            self.url = f"http://127.0.0.1:{port}/list"
             yield self
-        finally:
-            await runner.cleanup()
 
     async def _answer(self, _: web.Request) -> web.Response:
         return web.Response(status=self.status, text=self.text)

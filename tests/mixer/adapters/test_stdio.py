@@ -1,6 +1,5 @@
 """O2: what adapter stdio writes: levels, forms, files, and files that rotate."""
 
-import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
@@ -12,9 +11,10 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from mesh.mixer.adapters.stdio import Stdio, StdioParams
-from mesh.rules.adapter import Environment, Instance
+from mesh.mixer.adapters.stdio import Stdio
+from mesh.rules.adapter import Instance
 from tests.loops import run
+from tests.mixer.adapters.rig import HANDLER, started
 from tests.mixer.tracing.rig import counted
 
 pytestmark = pytest.mark.behaviour("O2", "O4")
@@ -32,29 +32,15 @@ async def writing(
     folder: Path, registry: CollectorRegistry | None = None, now: datetime = NOON, **params: Any
 ) -> AsyncIterator[Stdio]:
     """A handler; when the block is left all has been written."""
-    tasks: list[asyncio.Task[None]] = []
-    environment = Environment(
-        "out.weather",
-        now.timestamp,
-        lambda: 0.0,
-        lambda work, name: tasks.append(asyncio.create_task(work, name=name)),
-        registry or CollectorRegistry(),
-        folder,
-    )
-    adapter = Stdio(StdioParams.model_validate(params), environment)
-    await adapter.start()
-    try:
+    async with started(Stdio, now.timestamp, registry, folder, **params) as adapter:
         yield adapter
-    finally:
-        await adapter.close()
-        await asyncio.gather(*tasks)
 
 
 def written(folder: Path, *entries: Instance, **params: Any) -> list[str]:
     """The lines of a file after some entries."""
 
     async def work() -> None:
-        async with writing(folder, logStream="FILE", outputPath="mixer.log", **params) as adapter:
+        async with writing(folder, **{"logStream": "FILE", "outputPath": "mixer.log", **params}) as adapter:
             adapter.report(entries)
 
     run(work())
@@ -140,6 +126,23 @@ def test_rotated_files_stay_as_long_as_they_may(tmp_path: Path) -> None:
         assert sorted(each.name for each in tmp_path.iterdir()) == left
 
 
+def test_files_of_others_beside_it_stay(tmp_path: Path) -> None:
+    others = [tmp_path / name for name in ("mixer.log.gz", "mixer.log.1.bak", "other.log.1")]
+    for file in others:
+        file.write_text("not ours\n")
+        os.utime(file, (0, 0))
+    written(tmp_path, entry(), logStream="ROTATED_FILE")
+    assert all(file.exists() for file in others)
+
+
+def test_a_rotated_file_that_cannot_be_removed_loses_no_line(tmp_path: Path) -> None:
+    stuck = tmp_path / "mixer.log.9"
+    stuck.mkdir()
+    os.utime(stuck, (0, 0))
+    (line,) = written(tmp_path, entry(user="ann"), logStream="ROTATED_FILE")
+    assert json.loads(line)["user"] == "ann"
+
+
 def test_a_file_that_cannot_be_had_is_told_at_the_start(tmp_path: Path) -> None:
     async def work() -> None:
         async with writing(tmp_path, logStream="FILE", outputPath="missing/mixer.log"):
@@ -157,5 +160,5 @@ def test_a_full_disk_loses_and_counts_what_was_not_written() -> None:
             adapter.report([entry(number=each) for each in range(5)])
 
     run(work())
-    assert counted(registry, "mixer_export_lost_total", handler="out.weather", reason="refused") == 5
-    assert counted(registry, "mixer_export_sent_total", handler="out.weather") == 0
+    assert counted(registry, "mixer_export_lost_total", handler=HANDLER, reason="refused") == 5
+    assert counted(registry, "mixer_export_sent_total", handler=HANDLER) == 0

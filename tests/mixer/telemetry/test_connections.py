@@ -49,6 +49,12 @@ def test_one_that_began_before_this_process_is_counted_from_here_on() -> None:
     assert len(adopted) == 2
 
 
+def test_an_opening_that_waited_for_this_process_is_one() -> None:
+    connections = Connections(since=200.0)
+    assert events(connections, OPEN, 0, 0) == [("open", 0, 0)]
+    assert events(connections, CLOSE, 4, 5) == [("close", 4, 5)]
+
+
 def test_one_whose_opening_went_to_another_process_is_counted_from_here_on() -> None:
     assert events(Connections(since=50.0), CONTINUE, 1000, 2000) == []
 

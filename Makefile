@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The tests of the parts use nothing in common, so two files at a time; those on a live mesh share one cluster.
 UNIT := $(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile
+LIVE := $(BIN)/python -m pytest e2e tutorials
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo down test unit e2e lint bench deep clean
@@ -24,13 +25,13 @@ down: ## remove every trace of a running cluster
 	@if [ -x $(BIN)/meshctl ]; then $(BIN)/meshctl down; else echo "nothing is set up, so nothing runs"; fi
 
 test: setup build/stubs ## every test that needs no Docker, and the linters
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(UNIT) && $(BIN)/python -m pytest e2e
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(UNIT) && $(LIVE)
 
 unit: setup ## the tests that need no cluster
 	@$(UNIT)
 
-e2e: setup ## the tests on a live mesh
-	@$(BIN)/python -m pytest e2e
+e2e: setup ## the tests on a live mesh, and the lessons
+	@$(LIVE)
 
 build/stubs: $(VENV)/.ready tools/xds_stubs.py
 	@$(BIN)/python tools/xds_stubs.py build/stubs

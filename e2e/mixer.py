@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -220,22 +219,23 @@ class Prometheus:
     def scraped_again(self) -> None:
         """Return when what is counted now has been scraped."""
         begun = self._scraped()
-        eventually(lambda: self._scraped() > begun + PATIENCE, 20)
+        eventually(lambda: self._scraped() > begun + PATIENCE, 60)
 
     def quiet(self) -> None:
         """Return when proxies have reported all calls so far, and it has been scraped."""
-        seen, since = -1.0, time.monotonic()
+        seen, since = -1.0, 0.0
 
         def still() -> bool:
             nonlocal seen, since
             if not self.ask("up == 1"):
                 return False  # it has asked nobody yet, so it knows of nothing
+            scraped = self._scraped()
             now = self.value("sum(istio_requests_total) + sum(istio_tcp_received_bytes_total or vector(0))")
             if now != seen:
-                seen, since = now, time.monotonic()
-            return time.monotonic() - since > PATIENCE
+                seen, since = now, scraped
+            return scraped - since > PATIENCE
 
-        eventually(still, 30)
+        eventually(still, 60)
 
     def _scraped(self) -> float:
         return max((float(each["value"][1]) for each in self.ask("timestamp(up)")), default=0.0)
@@ -243,7 +243,7 @@ class Prometheus:
 
 @contextmanager
 def grown(
-    prometheus: Prometheus, read: Any, wanted: Mapping[str, float], *, deadline: float = 20
+    prometheus: Prometheus, read: Any, wanted: Mapping[str, float], *, deadline: float = 60
 ) -> Iterator[None]:
     """What the block does adds exactly `wanted` to the counts that `read()` gives by name."""
     prometheus.quiet()

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from mesh.platform.client import connect
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 
 
 class Source(Protocol):

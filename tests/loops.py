@@ -15,7 +15,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-PATIENCE = 5.0
+PATIENCE = 30.0
 PAUSE = 0.001
 GRPC = "PollerCompletionQueue"  # its pipe lives as long as any of its objects
 ROUNDS = 3  # a transport that has left the selector is closed one round later; TLS adds another

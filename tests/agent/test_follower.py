@@ -110,7 +110,7 @@ Scenario = Callable[[Rig], Any]
 
 def scenario(folder: Path, work: Scenario) -> Any:
     async def test() -> Any:
-        async with rig(folder) as it, asyncio.timeout(10):
+        async with rig(folder) as it, asyncio.timeout(30):
             return await work(it)
 
     return loops.run(test())

@@ -38,7 +38,7 @@ def with_server(client: Callable[[int], Any]) -> Any:
 
 def test_several_requests_on_one_connection() -> None:
     def client(port: int) -> list[str]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         found = []
         for method, path, body in THREE:
             connection.request(method, path, body=body)
@@ -52,7 +52,7 @@ def test_several_requests_on_one_connection() -> None:
 @pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET /", b""])
 def test_what_is_not_http_ends_the_connection(sent: bytes) -> None:
     def client(port: int) -> bytes:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: connection.recv(999), b""))

@@ -1,13 +1,13 @@
 """The agent's port: what it refuses, and what it says while Envoy is away."""
 
 import asyncio
-import socket
 
 import pytest
 
 from mesh.agent.admin import Admin
 from mesh.agent.http import Request, Response
 from mesh.agent.status import Status
+from tests.ports import free_port
 
 pytestmark = pytest.mark.behaviour("I3")
 
@@ -17,9 +17,7 @@ def answer(
 ) -> tuple[Response, bool]:
     """The response of an agent whose Envoy is not there, and whether it was told to quit."""
     told: list[bool] = []
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
-    status = Status(Admin(port), lambda: told.append(True))
+    status = Status(Admin(free_port()), lambda: told.append(True))
     status.draining = draining
     return asyncio.run(status.answer(Request(method, path, peer))), bool(told)
 

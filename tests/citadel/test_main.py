@@ -68,7 +68,7 @@ def test_it_serves_until_it_is_asked_to_end(served: Served) -> None:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/debug", timeout=20)
         caught.value.close()
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=30)
         assert (process.returncode, errors) == (0, "")
 
 

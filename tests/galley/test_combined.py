@@ -56,7 +56,7 @@ async def it_is_synced_when_all_are() -> None:
     await asyncio.sleep(0)
     assert not both.synced.is_set()
     second.synced.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await both.synced.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,24 +24,16 @@ from tests.galley.rig import on, with_kinds
 from tests.galley.test_store import rule
 from tests.live import running, until
 from tests.pocketkube.api.rig import Served
+from tests.ports import free_port
 
 pytestmark = pytest.mark.behaviour("S3", "G2")
 RESOURCE = "destinationrules.networking.istio.io"
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody has now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 @asynccontextmanager
 async def process(it: Mesh, folder: Path) -> AsyncIterator[tuple[int, int]]:
     """A `galley` that gets its certificate by token; its ports of configuration and of HTTP."""
-    webhook, config, http = free_ports(3)
+    webhook, config, http = (free_port() for _ in range(3))
     identity = await it.account(it.namespace, "istio-galley")
     (folder / "token").write_text(await it.token(identity))
     (folder / "root.pem").write_bytes(it.citadel.trust.roots())

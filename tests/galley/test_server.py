@@ -240,7 +240,7 @@ async def refusal(
     credentials = grpc.ssl_channel_credentials(root, holder.pair.key, holder.pair.chain)
     options = (("grpc.ssl_target_name_override", "localhost"),)
     async with grpc.aio.secure_channel(f"127.0.0.1:{it.port}", credentials, options=options) as channel:
-        call = channel.stream_stream(method)(timeout=10)
+        call = channel.stream_stream(method)(timeout=30)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 await call.write(send)

@@ -87,7 +87,7 @@ class Webhook:
     @contextmanager
     def connected(self) -> Iterator[http.client.HTTPConnection]:
         context = client_context(self.signer.root)
-        plain = socket.create_connection(("127.0.0.1", self.port), timeout=5)
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=30)
         try:
             with context.wrap_socket(plain, server_hostname=NAME) as secured:
                 connection = http.client.HTTPConnection(NAME)

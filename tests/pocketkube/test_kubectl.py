@@ -624,7 +624,7 @@ def test_port_forward(kubectl: Kubectl) -> None:
         assert found, line
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         for _ in range(3):
-            with direct.open(f"http://127.0.0.1:{found[1]}/", timeout=10) as answer:
+            with direct.open(f"http://127.0.0.1:{found[1]}/", timeout=30) as answer:
                 assert answer.read() == b"hello\n"
         forward.terminate()
 

@@ -61,7 +61,7 @@ class Sources:
         registry, config = self.registry()
         tasks = [asyncio.create_task(each.run()) for each in (registry, config)]
         try:
-            await asyncio.wait_for(registry.synced.wait(), 10)
+            await asyncio.wait_for(registry.synced.wait(), 30)
             yield registry
         finally:
             for task in tasks:
@@ -78,7 +78,7 @@ async def until(registry: AggregateRegistry, condition: Callable[[], bool]) -> N
     """Wait until a condition holds, which it may after each change."""
     changed = asyncio.Event()
     registry.subscribe(lambda _: changed.set())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             await changed.wait()
             changed.clear()

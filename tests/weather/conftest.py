@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +10,8 @@ from typing import Any
 
 import pytest
 import requests
+
+from tests import ports
 
 READY = re.compile(r"(\w+) (\w+) listens on port (\d+)")
 
@@ -73,5 +74,4 @@ def echo(start: Start) -> Running:
 @pytest.fixture(scope="module")
 def free_port() -> int:
     """A port of loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    return ports.free_port()

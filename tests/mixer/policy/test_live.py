@@ -133,7 +133,7 @@ def test_a_handler_that_cannot_start_is_tried_again(tmp_path: Path) -> None:
             following = rig.policy.following
             assert following.handlers.broken
             Probe.healed = True
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await following.until(lambda _: not following.handlers.broken)
             assert await rig.status() == 403
         Probe.healed = False

@@ -20,9 +20,10 @@ from mesh.pki.holder import Holder
 from tests import loops
 from tests.citadel.rig import eventually, mesh
 from tests.galley.rig import on, with_kinds
-from tests.galley.test_process import free_ports, is_ready
+from tests.galley.test_process import is_ready
 from tests.mixer.policy.rig import CHECK, SERVICES, CheckResponse, handler, instance, request, rule
 from tests.pocketkube.api.rig import Served
+from tests.ports import free_port
 
 pytestmark = pytest.mark.behaviour("W8")
 
@@ -39,7 +40,7 @@ def denying(namespace: str = "istio-system") -> list[dict[str, Any]]:
 @asynccontextmanager
 async def process(arguments: Mapping[str, Any]) -> AsyncIterator[int]:
     """A running istio-policy; its gRPC port, when it is ready. It must end well when asked to."""
-    port, http = free_ports(2)
+    port, http = free_port(), free_port()
     given = {"listen": "127.0.0.1", "grpc-port": port, "http-port": http, **arguments}
     command = [text for name, value in given.items() for text in (f"--{name}", str(value))]
     running = await asyncio.create_subprocess_exec(
@@ -59,7 +60,7 @@ async def process(arguments: Mapping[str, Any]) -> AsyncIterator[int]:
 
 async def asked(channel: Any, headers: dict[str, str]) -> Any:
     call = channel.unary_unary(CHECK, response_deserializer=CheckResponse.FromString)
-    return await call(request(headers).SerializeToString(), timeout=10)
+    return await call(request(headers).SerializeToString(), timeout=30)
 
 
 def test_on_files(tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from mesh.mixer.adapters.batches import REFUSED
 from mesh.mixer.adapters.opentelemetry import OpenTelemetry, OpenTelemetryParams
 from mesh.mixer.adapters.zipkin import Zipkin, ZipkinParams
 from mesh.rules.adapter import Adapter, Environment, Instance
-from tests.galley.test_process import free_ports
 from tests.live import until
 from tests.loops import run
 from tests.mixer.tracing.rig import NOW, TRACE, Otlp, counted, otlp_grpc, otlp_http, receiving
 from tests.mixer.tracing.schema import valid
+from tests.ports import free_port
 
 pytestmark = pytest.mark.behaviour("O3", "O4")
 
@@ -176,7 +176,7 @@ def test_a_collector_that_is_not_there_holds_nobody_up(
     adapter: type[Adapter[Any]], name: str, more: dict[str, str], tmp_path: Path
 ) -> None:
     registry = CollectorRegistry()
-    (port,) = free_ports(1)
+    port = free_port()
 
     async def scenario() -> None:
         params = {

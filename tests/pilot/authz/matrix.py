@@ -1,9 +1,7 @@
 """Policy sets in a real Envoy, and calls to each of them, beside what Istio's rules say."""
 
 import os
-import socket
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from tests.pilot.authz.calls import Call
 from tests.pilot.authz.compiled import Compiled
 from tests.pilot.authz.gate import gate
 from tests.pilot.authz.generate import Case, Maker
+from tests.ports import free_port
 
 SEED = 20
 SETS = 300
@@ -39,17 +38,9 @@ class Played:
 
 def cases() -> list[Case]:
     """The policy sets; addresses and ports are this process's own."""
-    with ExitStack() as held:
-        ports = [port(held) for _ in range(4)]
+    ports = [free_port() for _ in range(4)]
     maker = Maker(SEED, {False: tuple(ports[:2]), True: tuple(ports[2:])}, f"127.{100 + os.getpid() % 100}")
     return [maker.case(number, tcp=number % TCP_EVERY == 0) for number in range(SETS)]
-
-
-def port(held: ExitStack) -> int:
-    """A port that is free now."""
-    listener = held.enter_context(socket.socket())
-    listener.bind(("127.0.0.1", 0))
-    return int(listener.getsockname()[1])
 
 
 def served(every: Iterable[Case]) -> list[rig.Served]:

@@ -238,6 +238,7 @@ class Callers:
         self._folder = folder
         self._contexts: dict[str | None, ssl.SSLContext] = {}
         self._numbers = itertools.count()
+        self._used: set[str] = set()
 
     def context(self, identity: str | None) -> ssl.SSLContext:
         """What a caller of an identity shows and trusts."""
@@ -255,9 +256,8 @@ class Callers:
     def call(self, call: Call, address: str, ports: tuple[int, ...]) -> Answer:
         """Make a call and see what comes back."""
         place, context = (address, ports[call.port]), self.context(call.identity)
-        raw = socket.create_connection(place, DEADLINE, source_address=(call.source, 0))
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        ends = "{}:{}-{}:{}".format(*raw.getsockname(), *place)
+        raw, ends = self._bound(call.source, place)
+        raw.connect(place)
         with raw, context.wrap_socket(raw, server_hostname=call.server_name) as connection:
             try:
                 connection.sendall(b"ping" if call.tcp else request(call))
@@ -267,6 +267,19 @@ class Callers:
         if call.tcp:
             return Answer(200 if received == b"ping" else 0, ends=ends)
         return answer(received)
+
+    def _bound(self, source: str, place: tuple[str, int]) -> tuple[socket.socket, str]:
+        """A socket whose two ends no call had before: by them the log's lines are found."""
+        while True:
+            raw = socket.socket()
+            raw.settimeout(DEADLINE)
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            raw.bind((source, 0))
+            ends = "{}:{}-{}:{}".format(*raw.getsockname(), *place)
+            if ends not in self._used:
+                self._used.add(ends)
+                return raw, ends
+            raw.close()
 
 
 def request(call: Call) -> bytes:

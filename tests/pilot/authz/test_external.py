@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -19,8 +19,8 @@ from tests.pilot.authz import rig
 from tests.pilot.authz.calls import Call, Workload
 from tests.pilot.authz.compiled import Compiled
 from tests.pilot.authz.gate import cluster
-from tests.pilot.authz.matrix import port
 from tests.pilot.jwt.echo import ROUTE, echo
+from tests.ports import free_port
 
 pytestmark = pytest.mark.behaviour("S7")
 
@@ -165,8 +165,7 @@ def allowing(name: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def gates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gates]:
     folder = tmp_path_factory.mktemp("external")
-    with ExitStack() as held:
-        ports = (port(held),)
+    ports = (free_port(),)
     providers = {
         "http": "http",
         "grpc": "grpc",

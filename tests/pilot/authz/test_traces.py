@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from tests.pilot.authz import rig
 from tests.pilot.authz.calls import Call, Workload
 from tests.pilot.authz.compiled import Compiled
-from tests.pilot.authz.matrix import port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.behaviour("S7")
 
@@ -43,8 +42,7 @@ Ask = Callable[[Call], rig.Answer]
 @pytest.fixture(scope="module")
 def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     folder = tmp_path_factory.mktemp("traces")
-    with ExitStack() as held:
-        ports = (port(held),)
+    ports = (free_port(),)
     at = Workload("weather", {}, f"127.{100 + os.getpid() % 100}.7.1", ports)
     served = rig.Served("traces", at.address, ports, Compiled(POLICIES).http(at))
     callers = rig.Callers(folder)

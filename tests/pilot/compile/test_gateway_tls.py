@@ -15,8 +15,9 @@ from pytest_mesh.authority import Authority, Pair
 from tests.pilot.compile.envoys import running
 from tests.pilot.compile.secrets import CLIENT, MESH, of_mesh, pair, revocations, trust
 from tests.pilot.compile.test_envoy import bootstrap
-from tests.pilot.compile.test_traffic import Upstream, free_port
+from tests.pilot.compile.test_traffic import Upstream
 from tests.pilot.compile.world import World, contains, gateway
+from tests.ports import free_port
 
 pytestmark = pytest.mark.behaviour("T6")
 

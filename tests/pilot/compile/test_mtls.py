@@ -17,8 +17,9 @@ from pytest_mesh.authority import DAY, HOUR, Authority, Pair
 from tests.pilot.compile.envoys import inbound, running
 from tests.pilot.compile.secrets import CLIENT, MESH, SERVER, of_mesh, revocations
 from tests.pilot.compile.test_envoy import bootstrap
-from tests.pilot.compile.test_traffic import Upstream, free_port
+from tests.pilot.compile.test_traffic import Upstream
 from tests.pilot.compile.world import World, gateway
+from tests.ports import free_port
 
 pytestmark = pytest.mark.behaviour("S5", "S3")
 
@@ -219,7 +220,7 @@ def call(upstream: Upstream, tmp_path: Path) -> Iterator[Callable[..., requests.
             world = World(text, policy + "\n---\n" + EDGE.format(port=edge) + rules)
             caller = bootstrap(world.everything(gateway()).values(), of_mesh(CLIENT))
             stack.enter_context(running(caller, tmp_path / "caller", edge))
-            return requests.get(f"http://127.0.0.1:{edge}/x", timeout=10)
+            return requests.get(f"http://127.0.0.1:{edge}/x", timeout=30)
 
         yield start
 

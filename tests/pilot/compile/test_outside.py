@@ -18,8 +18,9 @@ from tests.pilot.compile.envoys import running
 from tests.pilot.compile.secrets import CLIENT, of_mesh
 from tests.pilot.compile.test_entries import THROUGH_EGRESS
 from tests.pilot.compile.test_envoy import bootstrap
-from tests.pilot.compile.test_traffic import Upstream, free_port
+from tests.pilot.compile.test_traffic import Upstream
 from tests.pilot.compile.world import World, gateway, sidecar
+from tests.ports import free_port
 
 pytestmark = pytest.mark.behaviour("T7", "T6")
 
@@ -95,7 +96,7 @@ def answer(tmp_path: Path, server: Upstream, rules: str = "", more: str = "", *,
             leaving = gateway("127.0.0.1", istio="egressgateway")
             started(stack, world, leaving, f"0.0.0.0_{egress}", egress, tmp_path / "egress", LEAVING)
         host = "b.example" if known else "a.example"
-        return requests.get(f"http://127.0.0.1:{port}/x", headers={"host": host}, timeout=10)
+        return requests.get(f"http://127.0.0.1:{port}/x", headers={"host": host}, timeout=30)
 
 
 def test_tls_begins_at_the_sidecar(tmp_path: Path, server: Upstream) -> None:

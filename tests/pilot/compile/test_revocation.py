@@ -21,8 +21,9 @@ from mesh.pilot.types import CDS, LDS
 from pytest_mesh.authority import Pair
 from tests.pilot.compile.envoys import inbound
 from tests.pilot.compile.secrets import CLIENT, MESH, of_mesh, revocations
-from tests.pilot.compile.test_traffic import Upstream, answering, free_port
+from tests.pilot.compile.test_traffic import Upstream, answering
 from tests.pilot.compile.world import World, contains, gateway, sidecar
+from tests.ports import free_port
 
 pytestmark = pytest.mark.behaviour("S4")
 

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -14,8 +13,8 @@ import pytest
 from tests.pilot.authz import rig, tokens
 from tests.pilot.authz.calls import Call, Workload
 from tests.pilot.authz.compiled import Compiled
-from tests.pilot.authz.matrix import port
 from tests.pilot.jwt.echo import ROUTE, echo
+from tests.ports import free_port
 
 pytestmark = pytest.mark.behaviour("S6")
 
@@ -74,8 +73,7 @@ Ask = Callable[..., rig.Answer]
 def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     """Sends a request to a workload; gives the answer."""
     folder = tmp_path_factory.mktemp("jwt")
-    with ExitStack() as held:
-        ports = (port(held),)
+    ports = (free_port(),)
     network = f"127.{100 + os.getpid() % 100}.9"
     at = {name: Workload(name, {}, f"{network}.{n + 1}", ports) for n, name in enumerate(RULES)}
     compiled = Compiled(

@@ -12,9 +12,10 @@ import requests
 from mesh.api.meshconfig import MeshConfig
 from tests.pilot.compile.envoys import inbound, running
 from tests.pilot.compile.test_envoy import bootstrap
-from tests.pilot.compile.test_traffic import Upstream, free_port
+from tests.pilot.compile.test_traffic import Upstream
 from tests.pilot.compile.world import World, gateway
 from tests.pilot.tracing.collector import Collector, collecting
+from tests.ports import free_port
 
 Config = dict[str, Any]
 
@@ -63,7 +64,7 @@ class Rig:
     def get(self, headers: Mapping[str, str] = {}, *, direct: bool = False) -> dict[str, list[str]]:
         """Call; the headers that the server got."""
         url = (self.direct if direct else self.url) + "/weather"
-        answer = requests.get(url, headers=dict(headers), timeout=10)
+        answer = requests.get(url, headers=dict(headers), timeout=30)
         assert answer.status_code == 200, answer.text
         found: dict[str, list[str]] = answer.json()["headers"]
         return found

@@ -104,7 +104,7 @@ def test_exec_over_the_older_protocol(served: Served, connection: Any) -> None:
         stderr=True,
         _preload_content=False,
     )
-    session.run_forever(timeout=10)
+    session.run_forever(timeout=30)
     assert (session.read_stdout(), session.read_stderr(), session.returncode) == ("say 7\n", "done\n", 7)
     session.close()
     session.sock.shutdown()  # the client itself leaves it open once the server has said goodbye

@@ -42,8 +42,8 @@ def events(response: requests.Response) -> Iterator[dict[str, Any]]:
 
 def test_nobody_in_particular_may_ask_for_health_only(served: Served) -> None:
     for path in ("/healthz", "/livez", "/readyz", "/version"):
-        assert requests.get(served.url + path, verify=str(served.ca), timeout=5).status_code == 200
-    refused = requests.get(served.url + "/api/v1/pods", verify=str(served.ca), timeout=5)
+        assert requests.get(served.url + path, verify=str(served.ca), timeout=30).status_code == 200
+    refused = requests.get(served.url + "/api/v1/pods", verify=str(served.ca), timeout=30)
     assert (refused.status_code, refused.json()["reason"]) == (401, "Unauthorized")
 
 

@@ -20,6 +20,7 @@ import pytest
 import requests
 
 from pocketkube.embedded import ClusterError, EmbeddedCluster
+from tests.ports import free_port
 
 pytestmark = pytest.mark.behaviour("H1")
 
@@ -49,7 +50,7 @@ class Client:
         self._session.verify = str(ca)
 
     def text(self, method: str, path: str, body: Any = None) -> str:
-        answer = self._session.request(method, self._server + path, json=body, timeout=10)
+        answer = self._session.request(method, self._server + path, json=body, timeout=30)
         assert answer.ok, answer.text
         return answer.text
 
@@ -58,7 +59,7 @@ class Client:
 
     def until(self, path: str, check: Any) -> Any:
         """The object at `path` once `check` holds for it."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             found = self.ask("GET", path)
             if check(found):
@@ -71,8 +72,11 @@ def supervisor(cluster: EmbeddedCluster) -> int:
 
 
 def descendants(pid: int) -> list[int]:
-    """All processes below `pid`, through PID namespaces too."""
-    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """All processes below `pid`, through PID namespaces too; one that ends meanwhile has none."""
+    try:
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
     return [*children, *(found for child in children for found in descendants(child))]
 
 
@@ -84,7 +88,7 @@ def wait_gone(pids: list[int]) -> list[int]:
             process = os.pidfd_open(pid)
         except ProcessLookupError:
             continue
-        if not select.select([process], [], [], 10)[0]:
+        if not select.select([process], [], [], 60)[0]:
             left.append(pid)
         os.close(process)
     return left
@@ -163,8 +167,7 @@ SERVER = "echo hello > /tmp/index.html; cd /tmp; exec python -m http.server 8000
 
 
 def test_a_load_balancer_is_reached_from_the_host() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     cluster = EmbeddedCluster.start(NAME, gateway_port=port)
     client = Client(cluster)
     client.ask("POST", "/api/v1/namespaces/default/pods", a_pod("web", SERVER))
@@ -190,12 +193,12 @@ def test_a_load_balancer_is_reached_from_the_host() -> None:
 
 
 def _fetch(port: int) -> str:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     session = requests.Session()
     session.trust_env = False
     while True:
         try:
-            return session.get(f"http://127.0.0.1:{port}/index.html", timeout=5).text
+            return session.get(f"http://127.0.0.1:{port}/index.html", timeout=30).text
         except requests.ConnectionError:
             if time.monotonic() > deadline:
                 raise

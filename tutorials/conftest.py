@@ -1,5 +1,6 @@
 """`pytest tutorials`: each lesson's steps are proved on the live mesh, by sybil."""
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,23 @@ WATCHED = (
 
 
 def state(weather: Any) -> dict[str, Any]:
-    """What a lesson may change, without what the cluster itself writes."""
-    found = {}
+    """What a lesson may change, without what the cluster itself writes.
+
+    Pods of a Deployment count by what they are made from: which of them ends is the cluster's choice.
+    """
+    found: dict[str, Any] = {}
+    pods: Counter[str] = Counter()
     for kind, api in WATCHED:
         for item in weather.mesh.api.items(kind, "", api=api):
             meta = item["metadata"]
-            if "deletionTimestamp" not in meta:
-                spec = None if kind == "Pod" else item.get("spec")
-                found[f"{kind}/{meta.get('namespace', '')}/{meta['name']}"] = (spec, meta.get("labels"))
-    return found
+            name = f"{kind}/{meta.get('namespace', '')}/{meta.get('generateName') or meta['name']}"
+            if "deletionTimestamp" in meta:
+                continue
+            if kind == "Pod":
+                pods[name] += 1
+            else:
+                found[name] = (item.get("spec"), meta.get("labels"))
+    return found | pods
 
 
 def steps(document: Document) -> Iterable[Region]:

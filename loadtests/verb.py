@@ -57,7 +57,7 @@ def run(
     from loadtests.locustfiles import locustfile
 
     path = locustfile(file)
-    command = [sys.executable, "-m", "locust", "-f", str(path)]
+    command = [sys.executable, "-m", "loadtests.locusts", "-f", str(path)]
     if csv:
         command += ["--csv", csv]
     if html:

@@ -26,7 +26,7 @@ def locust(kind: str, host: str, folder: Path) -> Headless:
     files = ("--csv", str(folder / kind))
     options = ("--headless", "-u", "5", "-r", "5", "--json-file", str(folder / kind))
     return subprocess.Popen(
-        [sys.executable, "-m", "locust", "-f", str(OURS[kind]), "--host", host, *options, *files],
+        [sys.executable, "-m", "loadtests.locusts", "-f", str(OURS[kind]), "--host", host, *options, *files],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,

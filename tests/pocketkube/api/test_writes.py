@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pocketkube.api.errors import AlreadyExists, BadRequest, Conflict, Forbidden, Invalid, NotFound
-from pocketkube.api.objects import copy_of
-from tests.pocketkube.api.rig import config_map, deployment, new_api, pod, service
+from pocketkube.api.objects import Obj, copy_of
+from tests.pocketkube.api.rig import config_map, definition, deployment, new_api, pod, service
 
 pytestmark = pytest.mark.behaviour("H1")
 
@@ -104,6 +104,34 @@ async def test_who_saw_an_older_version_gets_a_conflict() -> None:
     unconditional = copy_of(first)
     del unconditional["metadata"]["resourceVersion"]
     assert (await api.update("configmaps", {**unconditional, "data": {"a": "4"}}))["data"] == {"a": "4"}
+
+
+@pytest.mark.parametrize(
+    ("resource", "sent", "namespace"),
+    [
+        ("widgets.example.io", {"metadata": {"name": "x"}, "spec": {}}, "demo"),
+        ("poddisruptionbudgets.policy", {"metadata": {"name": "x"}, "spec": {"maxUnavailable": 1}}, "demo"),
+        ("leases.coordination.k8s.io", {"metadata": {"name": "x"}, "spec": {}}, "demo"),
+        ("validatingwebhookconfigurations.admissionregistration.k8s.io", {"metadata": {"name": "x"}}, ""),
+    ],
+)
+async def test_some_kinds_are_replaced_only_by_who_names_a_version(
+    resource: str, sent: Obj, namespace: str
+) -> None:
+    api = await new_api()
+    await api.create("customresourcedefinitions.apiextensions.k8s.io", definition())
+    made = await api.create(resource, sent, namespace)
+    changed = {**made, "metadata": {**made["metadata"], "labels": {"a": "b"}}}
+    unconditional = copy_of(changed)
+    del unconditional["metadata"]["resourceVersion"]
+    words = r'"x" is invalid: metadata.resourceVersion: Invalid value: 0x0: must be specified for an update'
+    with pytest.raises(Invalid, match=words):
+        await api.update(resource, unconditional)
+    with pytest.raises(Invalid, match=words):
+        await api.patch(
+            resource, "x", namespace, {"metadata": {"resourceVersion": None, "labels": {"a": "b"}}}
+        )
+    assert (await api.update(resource, changed))["metadata"]["labels"] == {"a": "b"}
 
 
 async def test_an_object_made_anew_is_another_one() -> None:

@@ -43,7 +43,7 @@ def run(script: str, kubeconfig: Path) -> str:
 
 def check(step: Step, weather: "Weather") -> None:
     """Ask the live mesh whether a step is done; `Missing` says what is missing."""
-    names: dict[str, Any] = {"weather": weather, "mesh": weather.mesh}
+    names: dict[str, Any] = {"weather": weather, "mesh": weather.mesh, "project": ROOT}
     if "client" in step.check:
         names["client"] = weather.client
     if "outside" in step.check:

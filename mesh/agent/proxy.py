@@ -21,6 +21,7 @@ from mesh.agent.status import Status
 LEAST_DRAIN = 1.0  # seconds: callers hear of the end from Pilot and leave by themselves
 POLL = 0.05
 PATIENCE = 3.0  # seconds for Envoy to end when asked, before it is killed
+ACCESS_LOG_DELAY = "1000"  # milliseconds that Envoy may hold lines back; it would be ten seconds
 
 
 class ProxyProblem(Exception):
@@ -152,6 +153,7 @@ class Proxy:
             *self.threads(),
             "--drain-time-s", str(round(self.settings.drain_duration)),
             "--drain-strategy", "immediate",
+            "--file-flush-interval-msec", ACCESS_LOG_DELAY,
             "--log-level", self.log_level,
             *(("--component-log-level", self.component_log_level) if self.component_log_level else ()),
             "--disable-hot-restart",

@@ -126,6 +126,7 @@ def test_envoys_command_line(tmp_path: Path) -> None:
     options = dict(zip(argv[1:-1:2], argv[2::2], strict=False))
     assert options["--concurrency"] == "3"
     assert options["--drain-time-s"] == "20"
+    assert options["--file-flush-interval-msec"] == "1000"
     assert options["--component-log-level"] == "http:debug"
 
 

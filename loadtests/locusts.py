@@ -1,8 +1,8 @@
 """Locust, as its own program runs it, but ended by Ctrl-C in any case: `python -m loadtests.locusts OPTIONS`.
 
 Python raises KeyboardInterrupt in whatever runs at that moment. In Locust that may be a user, or gRPC's own
-code, which take it for an error of a request and go on: Locust then never ends. Here the signal is an event of
-gevent's loop, and reaches Locust's main greenlet, which waits for it. What Locust writes at the end is the same.
+code, which take it for an error of a request and go on: Locust then never ends. Here the signal is an event
+of gevent's loop, and reaches Locust's main greenlet, which waits for it. What Locust writes is the same.
 """
 
 import signal
@@ -17,7 +17,7 @@ def main() -> None:
         from locust.main import main as locust  # patches the standard library: before all else
 
         _lead_to_this_greenlet(signal.SIGINT)
-        locust()
+        locust()  # type: ignore[no-untyped-call]
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

@@ -22,12 +22,17 @@ Limits = TypeVar("Limits", SuccessRate, Latency)
 
 @dataclass
 class Measured:
-    """A stretch of a step: what the generator did, and what each side answered; `seconds` long."""
+    """A stretch of a step: what the generator did, and what each side answered; `seconds` long.
+
+    `before` and `after`: the mesh's metrics at its ends, scraped at these Unix times.
+    """
 
     account: Account = field(default_factory=Account)
     sides: dict[str, Labelled] = field(default_factory=dict)
     before: metrics.Samples = field(default_factory=dict)
     after: metrics.Samples = field(default_factory=dict)
+    before_at: float = 0.0
+    after_at: float = 0.0
     seconds: float = 0.0
 
     def add(self, account: Account, sides: Mapping[str, Labelled], seconds: float) -> None:
@@ -187,10 +192,12 @@ def percentile_bounds(
 
 def judge_metric(title: str, gate: Metric, measured: Measured) -> Finding:
     """A figure of the mesh against its limits."""
-    value = metrics.value_of(gate, measured.before, measured.after, measured.seconds)
     what = gate.query or f"{gate.form} of {gate.name}"
-    if value is None:
-        return Finding(title, Verdict.INCONCLUSIVE, f"no data: {what}")
+    seconds = measured.after_at - measured.before_at
+    try:
+        value = metrics.value_of(gate, measured.before, measured.after, seconds)
+    except metrics.NoData as error:
+        return Finding(title, Verdict.INCONCLUSIVE, f"no data: {error}")
     low = gate.at_least is not None and value < gate.at_least
     high = gate.at_most is not None and value > gate.at_most
     limits = [

@@ -15,9 +15,10 @@ from loadtests.canary.route import BASELINE, CANARY, SIDE
 from loadtests.openloop.lines import UNKNOWN, AnyLine, Ended, NoLineError, read
 
 END_SECONDS = 15.0  # for what is under way at the end
+WINDOW = 1.0  # seconds of one line
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Job:
     """What one generator sends: `schedule` for `seconds` to `url`."""
 
@@ -26,7 +27,6 @@ class Job:
     seconds: float
     load: Load
     headers: Mapping[str, str] = field(default_factory=dict)
-    window: float = 1.0
 
     def command(self) -> list[str]:
         """The process's arguments."""
@@ -34,7 +34,7 @@ class Job:
         words = [sys.executable, "-m", "loadtests.openloop", self.url, "--lines", "--quiet"]
         words += ["--schedule", self.schedule, "--duration", f"{self.seconds:g}", "--label", label]
         words += ["--workers", str(self.load.workers), "--timeout", f"{self.load.timeout:g}"]
-        words += ["--window", f"{self.window:g}", "--grace", f"{min(self.load.timeout, END_SECONDS):g}"]
+        words += ["--window", f"{WINDOW:g}", "--grace", f"{min(self.load.timeout, END_SECONDS):g}"]
         for name, value in {**self.load.headers, **self.headers}.items():
             words += ["--header", f"{name}: {value}"]
         return words

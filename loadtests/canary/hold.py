@@ -1,14 +1,16 @@
 """One step held: load while it is in force, judged at intervals and at its end, prolonged while in doubt."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from loadtests.canary.errors import CanaryError
 from loadtests.canary.gates import Measured, judge, judge_generator
-from loadtests.canary.generator import Generators, Job
+from loadtests.canary.generator import WINDOW, Generators, Job
 from loadtests.canary.metrics import Samples
 from loadtests.canary.rollout import Rollout, Step
 from loadtests.canary.verdicts import Look, Point, Side, StepResult, Verdict
 from loadtests.canary.watch import Watch
+from loadtests.openloop.account import Account
 from loadtests.openloop.latency import Latency
 from loadtests.openloop.lines import AnyLine, Ended, Labelled, Window, together
 
@@ -37,6 +39,7 @@ class Hold:
         warm_up, used = self._rollout.warm_up_of(self._step), 0
         while True:
             length = warm_up + self._rollout.hold_of(self._step)
+            self._part = Measured()
             with generators(length) as running:
                 self._follow(running, watch, warm_up)
             if self._failures >= self._rollout.spec.judgement.failures_in_a_row:
@@ -47,13 +50,15 @@ class Hold:
             used += 1
             if judge_generator(self._rollout, self._whole).verdict is not Verdict.PASS:
                 self._whole = Measured()  # what an overloaded generator saw tells nothing
-            self._part = Measured(before=self._part.after)
         self._conclude()
         return used
 
     def _follow(self, running: Generators, watch: Watch, warm_up: float) -> None:
-        open_jobs, begun, heard = len(running.jobs), 0.0, self._clock()
-        while open_jobs:
+        stretches, heard = Stretches(running.jobs), self._clock()
+        begun = 0.0
+        if not warm_up:
+            self._scraped_before()
+        while stretches.open_jobs:
             watch.check()
             got = running.next(0.5)
             if got is None:
@@ -61,37 +66,39 @@ class Hold:
                     raise CanaryError(f"the generator has said nothing for {SILENCE:g} s")
                 continue
             heard = self._clock()
-            job, line = got
-            if isinstance(line, Ended):
-                open_jobs -= 1
-                _refuse_error(line)
-            elif isinstance(line, Window):
-                begun = begun or line.start
-                self._window(job, line, judged=line.start >= begun + warm_up - job.window / 2)
+            _refuse_error(got[1])
+            for each in stretches.add(*got):
+                begun = begun or each.start
+                self._stretch(each, each.start - begun - warm_up)
                 if self._failures >= self._rollout.spec.judgement.failures_in_a_row:
                     return
 
-    def _window(self, job: Job, line: Window, *, judged: bool) -> None:
-        sides = by_side(job, line.labels)
-        self._note(point_of(self._step, self._result, line, sides))
-        if not judged:
+    def _stretch(self, each: "Stretch", since_warm_up: float) -> None:
+        """Note and judge one; `since_warm_up`: seconds from the warm-up's end to its start."""
+        self._note(point_of(self._step, self._result, each))
+        if since_warm_up < -WINDOW / 2:
+            if since_warm_up + (each.end - each.start) >= -WINDOW / 2:
+                self._scraped_before()
             return
-        if not self._whole.before:
-            self._whole.before = self._scrape()
-            self._part.before = self._part.before or self._whole.before
-        self._result.judged_from = self._result.judged_from or line.start
+        self._result.judged_from = self._result.judged_from or each.start
         for measured in (self._whole, self._part):
-            measured.add(line.account, sides, line.end - line.start)
+            measured.add(each.account, each.sides, each.end - each.start)
         interval = self._rollout.spec.judgement.interval
         hold = self._rollout.hold_of(self._step)
-        if interval and interval < hold and self._part.seconds >= interval - job.window / 2:
+        if interval and interval < hold and self._part.seconds >= interval - WINDOW / 2:
             look = self._look(self._part, whole=False)
             self._failures = self._failures + 1 if look.verdict is Verdict.FAIL else 0
-            self._part = Measured(before=self._part.after)
+            self._part = Measured(before=self._part.after, before_at=self._part.after_at)
+
+    def _scraped_before(self) -> None:
+        """The mesh's metrics at the warm-up's end; those of the first one stay for the whole step."""
+        self._part.before, self._part.before_at = self._scrape(), self._clock()
+        if not self._whole.before_at:
+            self._whole.before, self._whole.before_at = self._part.before, self._part.before_at
 
     def _look(self, measured: Measured, *, whole: bool) -> Look:
         measured.after = self._scrape()
-        now = self._clock()
+        now = measured.after_at = self._clock()
         look = Look(now - measured.seconds, now, judge(self._rollout, self._step, measured), whole)
         self._result.looks.append(look)
         return look
@@ -103,6 +110,46 @@ class Hold:
         self._result.words = "; ".join(f"{each.gate}: {each.words}" for each in telling)
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The same window of all generators of a step, in one; times are Unix time in seconds."""
+
+    start: float
+    end: float
+    account: Account
+    sides: dict[str, Labelled]
+
+
+class Stretches:
+    """Puts the windows of generators that run side by side together, as they come."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._windows: dict[Job, list[Window]] = {job: [] for job in jobs}
+        self._open = set(jobs)
+
+    @property
+    def open_jobs(self) -> int:
+        """How many generators have not ended."""
+        return len(self._open)
+
+    def add(self, job: Job, line: AnyLine) -> Iterator[Stretch]:
+        """The stretches that are complete with this line: those of which nobody owes a window."""
+        if isinstance(line, Window):
+            self._windows[job].append(line)
+        elif isinstance(line, Ended):
+            self._open.discard(job)
+        while any(self._windows.values()) and all(self._windows[each] for each in self._open):
+            yield _in_one({each: found.pop(0) for each, found in self._windows.items() if found})
+
+
+def _in_one(windows: Mapping[Job, Window]) -> Stretch:
+    account, sides = Account(), dict[str, Labelled]()
+    for job, window in windows.items():
+        account, sides = account + window.account, together(sides, by_side(job, window.labels))
+    start = min(each.start for each in windows.values())
+    return Stretch(start, max(each.end for each in windows.values()), account, sides)
+
+
 def by_side(job: Job, labels: Mapping[str, Labelled]) -> dict[str, Labelled]:
     """What the labels mean."""
     found: dict[str, Labelled] = {}
@@ -111,15 +158,15 @@ def by_side(job: Job, labels: Mapping[str, Labelled]) -> dict[str, Labelled]:
     return found
 
 
-def point_of(step: Step, result: StepResult, line: Window, sides: Mapping[str, Labelled]) -> Point:
+def point_of(step: Step, result: StepResult, each: Stretch) -> Point:
     """A window as the report shows it."""
-    account = line.account
+    account = each.account
     return Point(
-        line.start,
-        line.end,
+        each.start,
+        each.end,
         result.weight,
         step.title,
-        {side: _side(each) for side, each in sides.items()},
+        {side: _side(found) for side, found in each.sides.items()},
         account.scheduled,
         account.sent,
         account.late,

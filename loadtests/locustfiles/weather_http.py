@@ -11,10 +11,13 @@ These users are a closed loop: each asks again only when it has its answer, so a
 less. To see what strangers who arrive by the clock would wait, use `meshctl load openloop`.
 """
 
+import logging
 import random
+from typing import Any
 
-from locust import FastHttpUser, between, task
+from locust import FastHttpUser, between, events, task
 from locust.contrib.fasthttp import ResponseContextManager
+from locust.env import Environment
 
 CITIES = ("Hangzhou", "Rome", "Oslo", "Lima", "Nairobi", "Sydney")
 
@@ -54,3 +57,13 @@ def judge(response: ResponseContextManager) -> None:
 def refuse(response: ResponseContextManager, reason: str) -> None:
     """Count it as a failure."""
     response.failure(reason)  # type: ignore[no-untyped-call]  # Locust's
+
+
+@events.quitting.add_listener  # type: ignore[untyped-decorator]  # Locust's
+def nothing_is_no_success(environment: Environment, **_: Any) -> None:
+    """A run without one answer has shown nothing: it fails."""
+    options = environment.parsed_options
+    asks = options is not None and options.headless and not options.worker
+    if asks and not environment.stats.total.num_requests:
+        logging.error("no request was answered: lengthen --run-time, and see that --host is there")
+        environment.process_exit_code = 1

@@ -35,4 +35,4 @@ def measured(
     sides = {name: side for name, side in named.items() if side is not None}
     total = sum(side.count for side in sides.values())
     counted = Account(**{"scheduled": total, "sent": total, "done": total, **account})
-    return Measured(counted, sides, seconds=10.0)
+    return Measured(counted, sides, before_at=0.0, after_at=10.0, seconds=10.0)

@@ -101,6 +101,36 @@ def test_metrics(form: str, before: str, after: str, wanted: Verdict) -> None:
     assert worst(each.verdict for each in judge(one, one.spec.steps[0], stretch)) is wanted
 
 
+TOTAL = "requests_total{code='200', version='v2'} 9".replace("'", '"')
+UNKNOWN = [
+    ("{name: request_total, atMost: 1}", "no metric request_total; did you mean requests_total?"),
+    ("{name: requests_total, where: {version: v3}, atMost: 1}", "label version is 'v2' in those"),
+    (
+        "{name: requests_total, as: ratio, where: {cod: '5..'}, of: {version: v2}, atMost: 1}",
+        "has a label cod",
+    ),
+    ("{name: requests_total, as: ratio, of: {version: v3}, atMost: 1}", "label version is 'v2' in those"),
+    ("{name: requests_total, as: quantile, atMost: 1}", "no metric requests_total_bucket"),
+]
+
+
+@pytest.mark.parametrize(("gate", "words"), UNKNOWN)
+def test_what_is_not_there_is_named(gate: str, words: str) -> None:
+    one = rollout(f"metric: {gate}")
+    stretch = measured(labelled(50))
+    stretch.after = parsed(TOTAL)
+    found = judge(one, one.spec.steps[0], stretch)[-1]
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert words in found.words
+
+
+def test_a_rate_counts_the_time_between_its_scrapes() -> None:
+    one = rollout("metric: {name: requests_total, as: rate, atMost: 0.91, atLeast: 0.89}")
+    stretch = measured(labelled(50))  # ten seconds
+    stretch.before, stretch.after = parsed(TOTAL.replace("9", "0")), parsed(TOTAL)
+    assert judge(one, one.spec.steps[0], stretch)[-1].verdict is Verdict.PASS
+
+
 def test_a_quantile_of_a_histogram() -> None:
     one = rollout("metric: {name: d, as: quantile, quantile: 0.5, atMost: 15}")
     stretch = measured(labelled(50))

@@ -14,6 +14,7 @@ from loadtests.canary.errors import CanaryError
 from loadtests.canary.generator import Generators, Job
 from loadtests.canary.hold import Hold
 from loadtests.canary.journal import Journal, Rule
+from loadtests.canary.metrics import Samples
 from loadtests.canary.rollout import Rollout, load_text
 from loadtests.canary.route import SIDE
 from loadtests.canary.verdicts import Point, StepResult, Verdict
@@ -104,6 +105,32 @@ def test_a_bad_version_fails_and_is_held_no_longer_than_it_takes(watch: Watch) -
     assert result.verdict is Verdict.FAIL
     assert len(result.looks) == 2
     assert points[-1].end - points[0].start < 30
+
+
+def test_two_generators_are_one_load(watch: Watch) -> None:
+    """As in a header step: a stretch holds what both sent in the same second, and lasts that second once."""
+    one = rollout()
+    step, points, scraped = one.spec.steps[0], list[Point](), list[float]()
+    result = StepResult(step.title, 10, time.time())
+
+    def scrape() -> Samples:
+        scraped.append(time.time())
+        return {}
+
+    hold = Hold(one, step, result, points.append, scrape, time.time)
+    with serving(200) as url:
+
+        def generators(seconds: float) -> Generators:
+            return Generators([Job(url, "constant:50", seconds, one.spec.load) for _ in range(2)])
+
+        hold.run(generators, watch, 0)
+    assert result.verdict is Verdict.PASS, result.words
+    assert sum(point.scheduled for point in points) == 300
+    assert max(point.scheduled for point in points) > 80
+    assert hold._whole.seconds == pytest.approx(2, abs=0.8)
+    begin, end = scraped
+    assert points[0].end <= begin + 0.5
+    assert end - begin > 1.5
 
 
 @pytest.mark.deep

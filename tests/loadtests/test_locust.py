@@ -22,11 +22,22 @@ NAMES = {"http": ["/api/weather (v2)"], "grpc": ["Check (allow)"]}
 Headless = subprocess.Popen[str]
 
 
-def locust(kind: str, host: str, folder: Path) -> Headless:
+def locust(kind: str, host: str, folder: Path, *more: str) -> Headless:
     files = ("--csv", str(folder / kind))
     options = ("--headless", "-u", "5", "-r", "5", "--json-file", str(folder / kind))
     return subprocess.Popen(
-        [sys.executable, "-m", "loadtests.locusts", "-f", str(OURS[kind]), "--host", host, *options, *files],
+        [
+            sys.executable,
+            "-m",
+            "loadtests.locusts",
+            "-f",
+            str(OURS[kind]),
+            "--host",
+            host,
+            *options,
+            *files,
+            *more,
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
@@ -42,7 +53,7 @@ def stopped_when_it_shows(run: Headless, *names: str) -> str:
         wanted -= {name for name in wanted if re.search(rf"{re.escape(name)} +[1-9]", line)}
         if not wanted:
             break
-    run.terminate()  # it writes its figures, no HTML report: that is for a run that ends by itself
+    run.send_signal(signal.SIGINT)  # as Ctrl-C
     said, _ = run.communicate(timeout=120)
     assert not wanted, said
     return said
@@ -77,6 +88,16 @@ def test_both_files_headless_with_csv(start: Start, tmp_path: Path) -> None:
     assert http["/api/weather (v2)"] > 0
     assert grpc["Check (allow)"] > 0
     assert (http_failed, grpc_failed) == (0, 0)
+
+
+def test_a_run_without_an_answer_fails(tmp_path: Path) -> None:
+    """Somebody takes the connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        host = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        run = locust("http", host, tmp_path, "--run-time", "1")
+        said, _ = run.communicate(timeout=120)
+    assert run.returncode == 1, said
+    assert "no request was answered" in said
 
 
 @pytest.mark.deep

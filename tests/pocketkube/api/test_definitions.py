@@ -126,9 +126,10 @@ async def test_status_is_a_part_of_its_own() -> None:
 
 async def test_a_changed_definition_holds_for_the_next_write() -> None:
     api = await new_api()
-    await api.create(DEFINITIONS, definition(**SPEC))
+    made = await api.create(DEFINITIONS, definition(**SPEC))
     await api.create(WIDGETS, widget(size=7), "demo")
     tighter = definition(properties={"size": {"type": "integer", "maximum": 5}})
+    tighter["metadata"]["resourceVersion"] = made["metadata"]["resourceVersion"]
     await api.update(DEFINITIONS, tighter)
     with pytest.raises(Invalid, match="greater than the maximum of 5"):
         await api.patch(WIDGETS, "w", "demo", {"spec": {"size": 8}})

@@ -5,7 +5,7 @@ Whatever ends it before the last step has passed (a verdict, an error, Ctrl-C, S
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import requests
@@ -18,7 +18,7 @@ from loadtests.canary.journal import Journal, Rule, journal_of
 from loadtests.canary.rollback import Rollback, settled
 from loadtests.canary.rollout import Rollout, Step
 from loadtests.canary.signals import deferred, terminable
-from loadtests.canary.verdicts import Point, Result, StepResult, Verdict
+from loadtests.canary.verdicts import About, Limit, Point, Result, StepResult, Verdict
 from loadtests.canary.watch import Watch
 from pytest_mesh.errors import HarnessError
 from pytest_mesh.kube import Obj
@@ -71,6 +71,7 @@ class Engine:
         self._confirm = confirm
         self._inconclusive = 0
         self._result = Result(rollout.name, rollout.namespace, rollout.spec.virtual_service, clock())
+        self._result.about = about(rollout, url)
 
     def run(self) -> Result:
         """Carry it out. `HarnessError` only if it could not begin: then nothing was changed."""
@@ -135,6 +136,7 @@ class Engine:
     def _one(self, step: Step, result: StepResult, spec: Obj, journal: Journal, url: str) -> None:
         written = self._rule.write(spec, journal)
         settled(self._mesh, written, self._rollout.spec.in_force_timeout)
+        self._result.weights.append((self._clock(), result.weight))
         self._event(f"in force at all proxies: {step.title}")
         with Watch(self._mesh, self._rule, journal, written["spec"], self._clock) as watch:
             if step.pause is not None:
@@ -173,12 +175,15 @@ class Engine:
         final = route.promoted(spec, self._rollout)
         written = self._rule.finish(final, journal)
         settled(self._mesh, written, self._rollout.spec.in_force_timeout)
+        self._result.weights.append((self._clock(), 100))
         self._result.promoted = True
         self._end(Verdict.PASS, "every step passed; the canary serves alone")
 
     def _roll_back(self, journal: Journal, url: str) -> None:
+        way_back = Rollback(self._rollout, self._mesh, self._rule, journal, url, self._event)
+        self._result.rolled_back_from = self._clock()
         try:
-            Rollback(self._rollout, self._mesh, self._rule, journal, url, self._event).run()
+            way_back.run(at_zero=lambda: self._result.weights.append((self._clock(), 0)))
             self._result.restored = True
         except (HarnessError, requests.RequestException, OSError) as error:
             self._end(self._result.verdict, f"{self._result.words}; NOT ROLLED BACK: {error}")
@@ -215,6 +220,29 @@ def url_of(rollout: Rollout, mesh: Mesh) -> str:
         return load.url
     entrance = load.entrance
     return mesh.cluster.url_of(entrance.namespace, entrance.name, entrance.port) + load.path
+
+
+def about(rollout: Rollout, url: str) -> About:
+    """What a report says of a rollout before what came of it."""
+    load = rollout.spec.load
+    target = url or load.url or f"{load.path} at {load.entrance.namespace}/{load.entrance.name}"
+    hosts = [f" (host {value})" for name, value in load.headers.items() if name.lower() == "host"]
+    return About(
+        rollout.spec.baseline.subset,
+        rollout.spec.canary.subset,
+        f"{load.schedule} requests a second to {target}{''.join(hosts)}",
+        rollout.spec.judgement.confidence,
+        tuple(step.title for step in rollout.spec.steps),
+        tuple(_limits(rollout)),
+    )
+
+
+def _limits(rollout: Rollout) -> Iterator[Limit]:
+    for gate in rollout.spec.gates:
+        if gate.latency and gate.latency.at_most and gate.latency.percentile in (50, 99):
+            yield Limit("p50" if gate.latency.percentile == 50 else "p99", gate.latency.at_most)
+        if gate.success_rate and gate.success_rate.at_least is not None:
+            yield Limit("errors", 1 - gate.success_rate.at_least)
 
 
 def halved(schedule: str) -> str:

@@ -42,11 +42,15 @@ class Rollback:
         self._rollout, self._mesh, self._rule, self._journal = rollout, mesh, rule, journal
         self._url, self._event = url, event
 
-    def run(self) -> None:
-        """All of it. `HarnessError` if a part stays impossible; the journal stays on the rule then."""
+    def run(self, at_zero: Callable[[], None] = lambda: None) -> None:
+        """All of it; `at_zero` is told when weight 0 is in force.
+
+        `HarnessError` if a part stays impossible; the journal stays on the rule then.
+        """
         self._event("rolling back: weight 0")
         zero = at_weight(self._journal.spec, self._rollout, 0)
         self._patiently(lambda: self._in_force(self._rule.write(zero, self._journal)))
+        at_zero()
         self._event("weight 0 is in force")
         self._patiently(self._prove)
         self._patiently(lambda: self._in_force(self._rule.restore(self._journal)))

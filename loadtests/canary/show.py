@@ -4,11 +4,12 @@ import time
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from loadtests.canary.plan import Planned
 from loadtests.canary.route import BASELINE, CANARY
 from loadtests.canary.verdicts import Point, Result, Side, StepResult, Verdict
+from loadtests.openloop.lines import UNKNOWN
 
 COLOURS = {
     Verdict.PASS: "green",
@@ -34,8 +35,10 @@ class Show:
         sides = "  ".join(
             f"{name} {shown(point.sides.get(name))}" for name in (BASELINE, CANARY) if name in point.sides
         )
-        sent = f"sent {point.sent}/{point.scheduled}"
-        self._line(f"  {sent:<14} {sides or 'no answer'}")
+        sent = f"sent {point.sent}/{point.scheduled}" if point.scheduled else "awaiting"
+        unknown = point.sides.get(UNKNOWN)
+        others = f"side unknown {shown(unknown)}" if unknown and unknown.count else ""
+        self._line(f"  {sent:<14} {'  '.join(filter(None, (sides, others))) or 'no answer'}")
 
     def step(self, step: StepResult) -> None:
         """A step was judged."""
@@ -74,12 +77,12 @@ def plan_table(steps: list[Planned]) -> Table:
     """A plan for people."""
     table = Table(
         "#",
-        "step",
+        Column("step", overflow="fold"),
         "seconds",
         "looks",
         "requests",
-        "to the canary",
-        "prolonged",
+        "canary",
+        "at most",
         "needed",
         "enough",
         box=None,

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from pytest_mesh.mesh import Mesh
 
 app = typer.Typer(
-    no_args_is_help=True, help="Roll a version out step by step under load, judged at each step."
+    no_args_is_help=True,
+    help="Roll a version out step by step under load, judged at each step. A rollout is a file; examples and "
+    "all fields: loadtests/rollouts.",
 )
 FileOption = Annotated[Path, typer.Option("--filename", "-f", metavar="FILE", help="The rollout file.")]
 
@@ -31,11 +33,21 @@ def run(
     url: Annotated[str, typer.Option("--url", help="Where the load goes, in the place of the file's.")] = "",
     kubeconfig: KubeconfigOption = None,
 ) -> None:
-    """Carry out a rollout: each step is in force before it is judged; only the last one's pass promotes.
+    """Carry out a rollout. Ctrl-C rolls it back.
 
-    Everything else rolls back: weight 0 in force, shown by traffic, the rule as it was.
-    Exit codes: 0 promoted; 1 failed; 2 wrong usage; 3 no cluster; 4 error; 5 inconclusive; 6 not rolled
-    back (see 'meshctl canary abort'); 130 interrupted.
+    Each step is in force before it is judged; only the last one's pass promotes. Everything else rolls back:
+    weight 0 in force, shown by traffic, the rule as it was.
+
+    \b
+    Exit codes:
+      0    promoted
+      1    failed, rolled back
+      2    wrong usage, such as a file with faults
+      3    no cluster
+      4    error, rolled back
+      5    inconclusive, rolled back
+      6    not rolled back: see 'meshctl canary abort'
+      130  interrupted, rolled back
     """
     rollout = loaded(file)
     mesh = connect(kubeconfig)
@@ -51,8 +63,9 @@ def run(
 
 @app.command()
 def plan(file: FileOption) -> None:
-    """Show the steps, and how many requests the wanted certainty takes; asks no cluster.
+    """Show the steps, and whether the load is enough.
 
+    Says how many requests to the canary the wanted certainty takes. Asks no cluster.
     Exits with 1 if a step's load cannot be enough.
     """
     if not _print_plan(loaded(file)):
@@ -66,7 +79,10 @@ def abort(
     url: Annotated[str, typer.Option("--url", help="Where the proof's load goes.")] = "",
     kubeconfig: KubeconfigOption = None,
 ) -> None:
-    """Roll back what a running or crashed rollout has left on a rule, by the journal that stands on it."""
+    """End a running rollout, or clean up after a crashed one.
+
+    It is rolled back by the journal that stands on its rule, as 'meshctl canary run' does it.
+    """
     from loadtests.canary.engine import abort as roll_back
     from loadtests.canary.show import Show
     from loadtests.canary.signals import deferred
@@ -121,8 +137,6 @@ def _run(rollout: "Rollout", mesh: "Mesh", url: str, folder: Path) -> "Result":
 
 
 def _dry(rollout: "Rollout", mesh: "Mesh", url: str) -> None:
-    import yaml
-
     from loadtests.canary.engine import url_of
     from loadtests.canary.journal import Rule
     from loadtests.canary.route import in_step
@@ -133,9 +147,20 @@ def _dry(rollout: "Rollout", mesh: "Mesh", url: str) -> None:
         weight = step.weight if step.weight is not None else weight
         rule = f"VirtualService {rollout.namespace}/{rollout.spec.virtual_service}"
         print(f"# step {number}: {step.title}; {rule}")
-        print(yaml.safe_dump({"spec": made}, sort_keys=False), end="---\n")
+        print(_yaml({"spec": made}), end="---\n")
     print(f"# load: {rollout.spec.load.schedule} to {url or url_of(rollout, mesh)}")
     _print_plan(rollout)
+
+
+def _yaml(value: object) -> str:
+    """Without YAML's anchors, which people would have to follow."""
+    import yaml
+
+    class Plain(yaml.SafeDumper):
+        def ignore_aliases(self, data: object) -> bool:
+            return True
+
+    return yaml.dump(value, Dumper=Plain, sort_keys=False)
 
 
 def _print_plan(rollout: "Rollout") -> bool:

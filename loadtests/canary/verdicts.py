@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 
 class Verdict(StrEnum):
@@ -95,9 +96,33 @@ class Side:
     p99: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """An absolute limit of a gate: of p50 and p99 in seconds, of errors as a share (0 to 1)."""
+
+    figure: Literal["p50", "p99", "errors"]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What was to be done: the versions' subsets, the load in words, and the titles of all steps."""
+
+    baseline: str = "baseline"
+    canary: str = "canary"
+    load: str = ""
+    confidence: float = 0.0
+    steps: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+
+
 @dataclass(slots=True)
 class Result:
-    """A rollout as it went. `restored`: the rules are as they were, and traffic has shown it."""
+    """A rollout as it went. `restored`: the rules are as they were, and traffic has shown it.
+
+    `weights`: from which time on which weight was in force. `rolled_back_from`: when the way back began, 0 if
+    it did not. Times are Unix time in seconds.
+    """
 
     rollout: str
     namespace: str
@@ -112,6 +137,9 @@ class Result:
     steps: list[StepResult] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
     events: list[tuple[float, str]] = field(default_factory=list)
+    weights: list[tuple[float, float]] = field(default_factory=list)
+    rolled_back_from: float = 0.0
+    about: About = About()
 
     @property
     def exit_code(self) -> int:

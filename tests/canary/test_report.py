@@ -25,7 +25,9 @@ class Strict(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append(tag)
-        self.references += [value or "" for name, value in attrs if name in ("src", "href")]
+        self.references += [
+            value or "" for name, value in attrs if name in ("src", "href") and value != "data:,"
+        ]
 
 
 def result(verdict: Verdict = Verdict.FAIL) -> Result:
@@ -47,7 +49,7 @@ def test_reports_are_written_and_well_formed(verdict: Verdict, tmp_path: Path) -
     page = Strict()
     text = paths["html"].read_text()
     page.feed(text)
-    assert page.elements.count("svg") == 5
+    assert page.elements.count("figure") == 5
     assert "script" not in page.elements
     assert page.references == []
     assert not re.search(r"url\(|@import", text)

@@ -147,6 +147,12 @@ def test_telemetry_changes_and_stops_metrics(weather: Weather, mixer: Mixer, pro
     assert requests() == before
 
 
+def test_a_pod_of_the_mesh_may_scrape_the_service(weather: Weather) -> None:
+    """The Service's Pods take mutual TLS for reports; what they count is in clear text."""
+    counted = weather.client.get(f"http://istio-telemetry.{SYSTEM}:42422/metrics").check(all_ok())
+    assert "istio_requests_total" in counted[0].body
+
+
 def test_the_programs_tell_of_themselves(mixer: Mixer) -> None:
     metrics = mixer.metrics(TELEMETRY)
     assert any(name.startswith("mixer_") for name in metrics), sorted(metrics)[:20]

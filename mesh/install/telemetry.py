@@ -19,6 +19,7 @@ BUCKETS = (
 )  # fmt: skip
 """Upper bounds of milliseconds and of bytes."""
 
+PLAIN = (42422, 15014, 9411)
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -89,7 +90,7 @@ RULES = {
 
 def telemetry_rules(namespace: str = "istio-system") -> list[Obj]:
     """The objects, in an order in which Galley admits them: a rule names what is there."""
-    return [*instances(namespace), handler(namespace), *rules(namespace)]
+    return [*instances(namespace), handler(namespace), *rules(namespace), plain_ports(namespace)]
 
 
 def instances(namespace: str) -> Iterator[Obj]:
@@ -124,6 +125,24 @@ def rules(namespace: str) -> Iterator[Obj]:
     for name, (match, values) in RULES.items():
         actions = [{"handler": HANDLER, "instances": list(values)}]
         yield made("rule", name, namespace, match=match, actions=actions)
+
+
+def plain_ports(namespace: str) -> Obj:
+    """Ports of istio-telemetry that are for people and for Prometheus, and speak no TLS to sidecars either.
+
+    Its Pods are of the mesh (proxies report to them by mutual TLS), so callers would secure every port.
+    """
+    name = "istio-telemetry"
+    ports = [{"port": {"number": number}, "tls": {"mode": "DISABLE"}} for number in PLAIN]
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"name": name, "namespace": namespace, "labels": dict(OWNER)},
+        "spec": {
+            "host": f"{name}.{namespace}.svc.cluster.local",
+            "trafficPolicy": {"portLevelSettings": ports},
+        },
+    }
 
 
 def made(kind: str, name: str, namespace: str, **spec: Any) -> Obj:

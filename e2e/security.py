@@ -153,8 +153,19 @@ def mesh_settings(mesh: Mesh, **changes: Any) -> Iterator[None]:
     found = mesh.api.find(item)
     assert found is not None, "the mesh has no ConfigMap istio"
     before = found["data"]["mesh"]
-    mesh.api.patch(item, {"data": {"mesh": yaml.safe_dump({**yaml.safe_load(before), **changes})}})
+    changed = yaml.safe_dump({**yaml.safe_load(before), **changes})
+    write_settings(mesh, item, changed, "changed")
     try:
         yield
     finally:
-        mesh.api.patch(item, {"data": {"mesh": before}})
+        write_settings(mesh, item, before, None)
+
+
+def write_settings(mesh: Mesh, item: Obj, text: str, note: str | None) -> None:
+    """Write them, and a note at the Pods that read them: a kubelet brings the files of a Pod that changed
+    up to date at once, those of others within a minute or two.
+    """
+    mesh.api.patch(item, {"data": {"mesh": text}})
+    for pod in mesh.pods(SYSTEM):
+        if pod.labels.get("istio") in {"pilot", "mixer", "sidecar-injector"}:
+            mesh.api.patch(pod.item, {"metadata": {"annotations": {"test.meshwright.dev/settings": note}}})

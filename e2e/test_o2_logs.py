@@ -96,7 +96,7 @@ def test_the_proxys_own_log_as_json_with_a_filter(weather: Weather) -> None:
             lines = [line for line in pod.logs("istio-proxy").splitlines() if "/json-lost" in line]
             return bool(lines) and lines[-1].startswith("{")
 
-        eventually(logged, 20)
+        eventually(logged, 120)  # a kubelet takes its time to show settings to Pilot
         weather.client.get("http://forecast:3002/weather?city=unlogged", count=5).check(all_ok())
         weather.client.get("http://forecast:3002/json-last")
         eventually(lambda: "/json-last" in pod.logs("istio-proxy"), 15)

@@ -38,7 +38,7 @@ def fail_open(weather: Weather, allowed: bool) -> Iterator[None]:
         for version in ("v1", "v2"):
             proxy = weather.pod("forecast", version).proxy
             words = '"failure_mode_allow": true'
-            eventually(lambda: (words in proxy.request("GET", "/config_dump")) == allowed, 20)  # noqa: B023
+            eventually(lambda: (words in proxy.request("GET", "/config_dump")) == allowed, 120)  # noqa: B023
         yield
 
 

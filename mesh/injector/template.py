@@ -106,6 +106,7 @@ def proxy_container(
             "runAsGroup": settings.proxy_uid,
             "runAsNonRoot": True,
             "runAsUser": settings.proxy_uid,
+            "seccompProfile": {"type": "RuntimeDefault"},
         },
         "volumeMounts": [
             {"name": "workload-socket", "mountPath": SOCKET_FOLDER},

@@ -16,7 +16,9 @@ RESTRICTED: Obj = {
     "runAsGroup": 1337,
     "runAsNonRoot": True,
     "runAsUser": 1337,
+    "seccompProfile": {"type": "RuntimeDefault"},
 }
+"""As Kubernetes' standard for Pods asks, level `restricted`."""
 ANTI_AFFINITY: Obj = {
     "podAntiAffinity": {
         "preferredDuringSchedulingIgnoredDuringExecution": [

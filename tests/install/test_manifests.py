@@ -137,6 +137,7 @@ def test_no_pod_has_more_rights_than_it_needs(profile: str) -> None:
             assert (context["runAsUser"], context["runAsNonRoot"]) == (1337, True)
             assert context["capabilities"] == {"drop": ["ALL"]}
             assert context["readOnlyRootFilesystem"] and not context["allowPrivilegeEscalation"]
+            assert context["seccompProfile"] == {"type": "RuntimeDefault"}
 
 
 def granted(account: str, profile: str) -> set[tuple[str, str]]:

@@ -94,12 +94,22 @@ def _judge_traffic(
     """With the canary `alone` there is no baseline to compare with: the absolute limits hold."""
     count, least = measured.counts(CANARY)[1], rollout.spec.judgement.minimum_requests
     if count < least:
-        words = f"no data: {count} answers of the canary, at least {least} are needed"
+        words = f"no data: {count} answers of the canary, at least {least} are needed{_untold(measured)}"
         yield Finding(gate.title, Verdict.INCONCLUSIVE, words)
     elif gate.success_rate:
         yield from judge_rate(gate.title, _absolute(gate.success_rate, alone=alone), measured, alpha)
     elif gate.latency:
         yield from judge_latency(gate.title, _absolute(gate.latency, alone=alone), measured, alpha)
+
+
+def _untold(measured: Measured) -> str:
+    """What there is in the place of answers that tell their side."""
+    found = measured.sides.get(UNKNOWN)
+    if found is None or not found.count:
+        return ""
+    kinds = sorted(found.failures.items(), key=lambda each: -each[1])[:3]
+    words = f" ({', '.join(f'{kind}: {count}' for kind, count in kinds)})" if kinds else ""
+    return f"; {found.count} told no side{words}: do path and headers of spec.load lead to this rule?"
 
 
 def _absolute(gate: Limits, *, alone: bool) -> Limits:

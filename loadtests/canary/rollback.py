@@ -66,7 +66,7 @@ class Rollback:
         if canary is not None and canary.count:
             raise CanaryError(f"{canary.count} answers of the canary came at weight 0")
         if baseline is None or not baseline.count:
-            self._event("no answer came: that the canary is gone is shown by the proxies' ACK alone")
+            self._event("no answer told its side: that the canary is gone is shown by the proxies' ACK alone")
             return
         self._event(f"{baseline.count} answers, none of the canary")
 

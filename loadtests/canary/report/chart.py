@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 1000, 190, 64, 16, 26, 26
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 1000, 190, 80, 16, 26, 26
 LETTER = 7.0
 """The width of a letter of the labels, at most."""
 FAR = 2.5

@@ -31,6 +31,7 @@ ol.steps b{display:block}.unreached{opacity:.65}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .6rem;
 border-bottom:1px solid #e1e5ec;vertical-align:top}th{font-weight:600}
 tr.head td{background:#f3f5f9;font-weight:600}
+td.badge{width:8rem}td.gate{width:13rem}
 td.when{white-space:nowrap;text-align:right;color:#586274;width:6rem}
 figure{margin:.9rem 0}figcaption{margin-bottom:.2rem}
 figure>svg{width:100%;height:auto;background:#fff;border:1px solid #d5dae3;border-radius:5px}
@@ -169,7 +170,7 @@ def _bands(result: Result) -> Iterable[Band]:
 def _weight(result: Result) -> Line:
     points: list[tuple[float, float | None]] = [(result.start, 0.0), *result.weights]
     points.append((result.end, points[-1][1]))
-    return Line(result.about.canary, "canary", points, stepped=True, dotted=False)
+    return Line(f"{result.about.canary} (canary)", "canary", points, stepped=True, dotted=False)
 
 
 SILENT = 1.0
@@ -182,8 +183,8 @@ Figure = Callable[[Point, Side], float | None]
 def _lines(result: Result, figure: Figure) -> list[Line]:
     about = result.about
     lines = [
-        Line(about.baseline, "baseline", _points(result, BASELINE, figure)),
-        Line(about.canary, "canary", _points(result, CANARY, figure)),
+        Line(f"{about.baseline} (baseline)", "baseline", _points(result, BASELINE, figure)),
+        Line(f"{about.canary} (canary)", "canary", _points(result, CANARY, figure)),
     ]
     if any(UNKNOWN in point.sides for point in result.points):
         lines.append(Line("side unknown", "unknown", _points(result, UNKNOWN, figure)))
@@ -252,7 +253,8 @@ def _rows(number: int, step: StepResult) -> str:
 
 def _finding(finding: Finding) -> str:
     return (
-        f"<tr><td>{_badge(finding.verdict.value)}<td>{escape(finding.gate)}<td>{escape(finding.words)}</tr>"
+        f'<tr><td class="badge">{_badge(finding.verdict.value)}<td class="gate">{escape(finding.gate)}'
+        f"<td>{escape(finding.words)}</tr>"
     )
 
 

@@ -11,6 +11,7 @@ import yaml
 import weather as demo
 from e2e.conftest import Command, Run
 from e2e.helpers import FORECAST, split
+from mesh.cli.errors import CommandError
 from pytest_mesh import all_ok, versions
 from pytest_mesh.demo import Weather
 
@@ -57,6 +58,16 @@ def test_proxy_config_shows_what_envoy_has(weather: Weather, meshctl: Command, w
     assert result.returncode == 0, result.stderr
     assert words in result.stdout
     assert json.loads(meshctl("proxy-config", what, pod, "-n", "weather", "-o", "json").stdout)
+
+
+@pytest.mark.behaviour("H2")
+def test_a_command_that_cannot_be_run_is_told_in_the_api_servers_words(weather: Weather) -> None:
+    pod = weather.client.pod
+    with pytest.raises(CommandError) as told:
+        weather.mesh.api.exec("weather", pod.name, "nope", ["ls"])
+    begin = f"Pod weather/{pod.name}, container nope: cannot run ls: container nope is not valid"
+    assert str(told.value).startswith(begin)
+    assert "Handshake" not in str(told.value)
 
 
 @pytest.mark.behaviour("X3")

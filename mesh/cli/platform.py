@@ -12,10 +12,10 @@ from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from mesh.cli.errors import CommandError, NoCluster
-from mesh.platform.forward import CannotForward
+from mesh.platform.forward import CannotForward, refusal
 from mesh.platform.pilot import NAMESPACE as SYSTEM_NAMESPACE
 from mesh.platform.pilot import SELECTOR as PILOT_SELECTOR
 from mesh.platform.pilot import PilotDebug, PilotRefused, is_ready
@@ -144,17 +144,21 @@ class Platform:
         self, namespace: str, pod: str, container: str, command: list[str], *, timeout: float = 30.0
     ) -> ExecResult:
         """Run a command in a container and wait for it; `CommandError` if the container cannot be entered."""
-        from kubernetes import client, stream
+        import websocket
+        from kubernetes.stream import ws_client
 
+        words = [("container", container), ("stdout", "true"), ("stderr", "true")]
+        query = urlencode([*words, *(("command", word) for word in command)])
+        path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/exec?{query}"
+        # Not by the library's CoreV1Api: to import it takes longer than everything else here together.
+        _, address, headers, *_ = self.client.param_serialize("GET", path, auth_settings=["BearerToken"])
+        library: Any = ws_client  # without annotations
         try:
-            session = stream.stream(
-                client.CoreV1Api(self.client).connect_get_namespaced_pod_exec,
-                pod, namespace, container=container, command=command,
-                stdin=False, stdout=True, stderr=True, tty=False, _preload_content=False,
-            )  # fmt: skip
-        except client.ApiException as error:
+            url = library.get_websocket_url(address)
+            session = library.WSClient(self.client.configuration, url, headers, capture_all=True)
+        except (OSError, websocket.WebSocketException) as error:
             raise CommandError(
-                f"Pod {namespace}/{pod}, container {container}: cannot run {command[0]}: {error.reason}",
+                f"Pod {namespace}/{pod}, container {container}: cannot run {command[0]}: {refusal(error)}",
                 remedy=f"see 'kubectl -n {namespace} describe pod {pod}'",
             ) from None
         session.run_forever(timeout=timeout)

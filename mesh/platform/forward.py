@@ -145,7 +145,7 @@ def dial(client: Any, namespace: str, pod: str, port: int) -> "Tunnel":
     try:
         return Tunnel(library.create_websocket(configuration, url, headers), name)
     except websocket.WebSocketBadStatusException as error:
-        raise CannotForward(f"{name}: the API server refuses: {_reason(error)}") from None
+        raise CannotForward(f"{name}: the API server refuses: {refusal(error)}") from None
     except (OSError, websocket.WebSocketException) as error:
         raise CannotForward(f"{name}: the API server does not answer: {error}") from None
 
@@ -240,9 +240,9 @@ class Incoming(io.RawIOBase):
             self._tunnel.release()
 
 
-def _reason(error: Any) -> str:
-    """The API server's words, if it sent any."""
+def refusal(error: Any) -> str:
+    """Why there is no websocket: the API server's words, if it sent any, else the error's."""
     try:
         return str(json.loads(error.resp_body)["message"])
-    except (ValueError, KeyError, TypeError):
+    except (AttributeError, ValueError, KeyError, TypeError):
         return str(error)

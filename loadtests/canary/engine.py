@@ -10,7 +10,7 @@ from typing import Protocol
 
 import requests
 
-from loadtests.canary import metrics, route
+from loadtests.canary import metrics, preflight, route
 from loadtests.canary.errors import CanaryError, TakenAway
 from loadtests.canary.generator import Generators, Job
 from loadtests.canary.hold import Hold
@@ -109,7 +109,7 @@ class Engine:
             self._event("an earlier rollout was not ended: putting its rule back")
             abort(self._mesh, self._rule.namespace, self._rule.name, self._event, self._url)
             found = self._rule.find()
-        list(route.chosen_routes(found["spec"], self._rollout))
+        preflight.check(self._mesh.api, self._rollout, found["spec"])
         return found
 
     def _steps(self, original: Obj, journal: Journal, url: str) -> None:

@@ -4,6 +4,7 @@ One YAML object of kind `Rollout`, checked as strictly as the mesh's own configu
 refused, and every fault is told with its path and line. It is a file for `meshctl`; no cluster stores it.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,8 @@ from mesh.model import ObjectKey
 
 API_VERSION = "canary.meshwright.io/v1alpha1"
 KIND = "Rollout"
+NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+"""An object's, as Kubernetes has it (RFC 1123); reports are called by it."""
 Rate = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[Whole, Field(ge=0, le=100)]
 
@@ -67,6 +70,10 @@ class Load(Model):
             parsed(self.schedule, 1.0, 1)
         except ScheduleError as error:
             yield Fault("schedule", str(error))
+        if not self.path.startswith("/"):
+            yield Fault("path", f"{self.path!r} is none", f"write path: /{self.path}")
+        if self.url and not self.url.startswith(("http://", "https://")):
+            yield Fault("url", f"{self.url!r} is none", "write url: http://HOST:PORT/PATH")
         if self.label and not (self.baseline and self.canary):
             yield Fault("label", "its values are missing", "add baseline: and canary:, what answers say")
         if self.label and not self.label.startswith(("header:", "json:")):
@@ -139,6 +146,8 @@ class Metric(Model):
             yield Fault("", "has no limit", "add atLeast: or atMost:")
         if bool(self.prometheus) != bool(self.query):
             yield Fault("query", "prometheus and query belong together", "give both, or neither and name:")
+        if self.prometheus and not self.prometheus.startswith(("http://", "https://")):
+            yield Fault("prometheus", f"{self.prometheus!r} is no URL", "write prometheus: http://HOST:9090")
         if bool(self.name) == bool(self.query):
             yield Fault("name", "wants either a name or a query", "write name: istio_requests_total")
         if self.form == "ratio" and not self.of:
@@ -147,8 +156,6 @@ class Metric(Model):
     @check
     def expressions(self) -> Iterator[Fault]:
         """Regular expressions that there are."""
-        import re
-
         for field, labels in (("where", self.where), ("of", self.of)):
             for label, text in labels.items():
                 try:
@@ -378,6 +385,16 @@ def parse(value: Mapping[str, Any]) -> Rollout:
         Problem(key, field, "there is no such field", "fields here are apiVersion, kind, metadata, spec")
         for field in value
         if field not in ("apiVersion", "kind", "metadata", "spec")
+    ]
+    problems += [
+        Problem(
+            key,
+            f"metadata.{field}",
+            f"is {shown(text)}",
+            "write lower case letters, digits, '-' and '.' only",
+        )
+        for field, text in (("name", key.name), ("namespace", key.namespace))
+        if not NAME.fullmatch(text)
     ]
     spec = value.get("spec")
     if not isinstance(spec, Mapping):

@@ -24,7 +24,7 @@ def promoted(spec: Obj, rollout: Rollout) -> Obj:
     """The canary alone, without anything of the rollout."""
 
     def alone(route: Obj) -> list[Obj]:
-        return [{**route, "route": [_destination(route, rollout, rollout.spec.canary)]}]
+        return [{**route, "route": [entry_of(route, rollout, rollout.spec.canary)]}]
 
     return _changed(spec, rollout, alone)
 
@@ -94,7 +94,7 @@ def _is(entry: Obj, version: Version) -> bool:
     )
 
 
-def _destination(route: Obj, rollout: Rollout, version: Version) -> Obj:
+def entry_of(route: Obj, rollout: Rollout, version: Version) -> Obj:
     """The entry of a version, as it is or made after the baseline's."""
     for entry in route["route"]:
         if _is(entry, version):
@@ -114,7 +114,7 @@ def _marked(entry: Obj, side: str, weight: int) -> Obj:
 
 def _split(route: Obj, rollout: Rollout, weight: int) -> Obj:
     sides = ((BASELINE, rollout.spec.baseline, 100 - weight), (CANARY, rollout.spec.canary, weight))
-    return {**route, "route": [_marked(_destination(route, rollout, v), side, w) for side, v, w in sides]}
+    return {**route, "route": [_marked(entry_of(route, rollout, v), side, w) for side, v, w in sides]}
 
 
 def _by_header(route: Obj, rollout: Rollout, step: Step, weight: int) -> list[Obj]:
@@ -130,6 +130,6 @@ def _by_header(route: Obj, rollout: Rollout, step: Step, weight: int) -> list[Ob
 
 
 def _mirrored(route: Obj, rollout: Rollout, step: Step, weight: int) -> Obj:
-    target = _destination(route, rollout, rollout.spec.canary)["destination"]
+    target = entry_of(route, rollout, rollout.spec.canary)["destination"]
     mirror = {"destination": target, "percentage": {"value": step.mirror}}
     return {**_split(route, rollout, weight), "mirrors": [*(route.get("mirrors") or ()), mirror]}

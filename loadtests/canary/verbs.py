@@ -66,7 +66,7 @@ def plan(file: FileOption) -> None:
     """Show the steps, and whether the load is enough.
 
     Says how many requests to the canary the wanted certainty takes. Asks no cluster.
-    Exits with 1 if a step's load cannot be enough.
+    Exits with 1 if a step's load cannot be enough, or the deadline is too early.
     """
     if not _print_plan(loaded(file)):
         raise typer.Exit(1)
@@ -139,9 +139,11 @@ def _run(rollout: "Rollout", mesh: "Mesh", url: str, folder: Path) -> "Result":
 def _dry(rollout: "Rollout", mesh: "Mesh", url: str) -> None:
     from loadtests.canary.engine import url_of
     from loadtests.canary.journal import Rule
+    from loadtests.canary.preflight import check, doubts
     from loadtests.canary.route import in_step
 
     spec, weight = Rule(mesh.api, rollout.namespace, rollout.spec.virtual_service).find()["spec"], 0
+    check(mesh.api, rollout, spec)
     for number, step in enumerate(rollout.spec.steps, 1):
         made = in_step(spec, rollout, step, weight)
         weight = step.weight if step.weight is not None else weight
@@ -149,6 +151,8 @@ def _dry(rollout: "Rollout", mesh: "Mesh", url: str) -> None:
         print(f"# step {number}: {step.title}; {rule}")
         print(_yaml({"spec": made}), end="---\n")
     print(f"# load: {rollout.spec.load.schedule} to {url or url_of(rollout, mesh)}")
+    for words in doubts(rollout, spec):
+        print(f"# note: {words}")
     _print_plan(rollout)
 
 
@@ -171,6 +175,10 @@ def _print_plan(rollout: "Rollout") -> bool:
 
     steps, console = planned(rollout), Console(highlight=False)
     console.print(plan_table(steps))
+    lasting, deadline = sum(step.seconds for step in steps), rollout.spec.deadline
+    if lasting > deadline:
+        words = f"the steps last {lasting:g} s, and the deadline is over after {deadline:g} s"
+        console.print(f"{words}; raise spec.deadline", soft_wrap=True)
     for number, step in enumerate(steps, 1):
         if not step.enough:
             console.print(
@@ -178,7 +186,7 @@ def _print_plan(rollout: "Rollout") -> bool:
                 f"{', '.join(step.reasons)}; raise spec.load.schedule, the weight or the hold",
                 soft_wrap=True,
             )
-    return all(step.enough for step in steps)
+    return lasting <= deadline and all(step.enough for step in steps)
 
 
 def _confirm(question: str) -> bool:

@@ -26,7 +26,7 @@ OK, DENIED = 0, 7
 
 
 class UnexpectedError(Exception):
-    """An answer came, but another than the one expected: a failure as any other."""
+    """An error, or another answer than the one expected."""
 
 
 class GrpcUser(User):
@@ -48,7 +48,11 @@ class GrpcUser(User):
         answer, error = None, None
         try:
             answer = ask()
-        except (grpc.RpcError, UnexpectedError) as raised:
+        except grpc.RpcError as raised:
+            error = UnexpectedError(
+                f"{raised.code().name}: {raised.details()}"
+            )  # its own text has five lines
+        except UnexpectedError as raised:
             error = raised
         self.environment.events.request.fire(
             request_type="gRPC",

@@ -67,6 +67,15 @@ def test_defaults_and_what_a_step_says_itself() -> None:
         ("- weight: 10", "- weight: 10\n      mirror: 10", 16, "must be one of weight, header"),
         (f"{LIMITS}{STEPS}10", f"{{belowBaseline: 0.1}}{STEPS}100", 16, "at 100 there is no baseline"),
         ("virtualService: forecast", "virtualService: [a]", 7, "put the value in quotes"),
+        ("name: it", "name: ../it", 4, "lower case letters, digits, '-' and '.' only"),
+        ("constant:100", "constant:100\n    path: weather", 12, "write path: /weather"),
+        ("constant:100", "constant:100\n    url: localhost:80", 12, "write url: http://HOST:PORT/PATH"),
+        (
+            f"successRate: {LIMITS}",
+            "metric: {prometheus: 'localhost:9090', query: up, atMost: 1}",
+            14,
+            "write prometheus: http://HOST:9090",
+        ),
     ],
 )  # fmt: skip
 def test_faults_have_their_line(old: str, new: str, line: int, words: str) -> None:

@@ -34,6 +34,15 @@ def test_a_plan_with_too_little_load_says_what_is_missing(
     )
 
 
+def test_a_plan_with_too_early_a_deadline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "it.yaml"
+    file.write_text((DEMOS / "good.yaml").read_text().replace("deadline: 5m", "deadline: 9s"))
+    assert code_of("plan", "-f", str(file)) == 1
+    assert "the steps last 19 s, and the deadline is over after 9 s; raise spec.deadline" in (
+        capsys.readouterr().out
+    )
+
+
 @pytest.mark.parametrize("verb", ["plan", "run"])
 def test_faults_of_a_file_are_wrong_usage(
     verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

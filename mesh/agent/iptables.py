@@ -16,6 +16,8 @@ OWN_INBOUND = (15020, 15021, 15090)  # the agent's and Envoy's own ports: never 
 LOOPBACK = "127.0.0.1/32"
 INBOUND_SOURCE = "127.0.0.6/32"  # what Envoy's inbound passthrough binds to
 LARGEST_PORT = 65535
+PROGRAMS = ("iptables", "iptables-nft", "iptables-legacy")
+"""What the image takes for iptables; then both ways into the kernel by name, as a node may know only one."""
 
 
 class InterceptionError(Exception):
@@ -150,19 +152,42 @@ def apply(wanted: Interception) -> str:
 
     Raises `InterceptionError` with iptables' own words, for instance when NET_ADMIN is missing.
     """
-    text = rules(wanted)
-    if "ISTIO_OUTPUT" not in run(["iptables", "-w", "-t", "nat", "-S"]):
-        run(["iptables-restore", "-w", "--noflush"], text)
-    return text
+    text, failures = rules(wanted), []
+    for program in available():
+        try:
+            put(program, text)
+        except InterceptionError as error:
+            failures.append(str(error))
+        else:
+            return text
+    raise InterceptionError(f"{'; '.join(failures)} (does the container have NET_ADMIN?)")
+
+
+def available() -> list[str]:
+    """The programs that this image has to write rules with, the usual one first; at least one."""
+    found = [program for program in PROGRAMS if located(program)]
+    if not found:
+        raise InterceptionError(f"{PROGRAMS[0]} is not in this image; install Debian's package iptables")
+    return found
+
+
+def put(program: str, text: str) -> None:
+    """Put rules in force by one of the programs, all or none, unless they are there."""
+    if "ISTIO_OUTPUT" not in run([program, "-w", "-t", "nat", "-S"]):
+        run([f"{program}-restore", "-w", "--noflush"], text)
 
 
 def run(command: Sequence[str], text: str = "") -> str:
     """Run a program of iptables with `text` as its input; its output."""
-    search = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-    program = shutil.which(command[0], path=search)
+    program = located(command[0])
     if program is None:
-        raise InterceptionError(f"{command[0]} is not in this image; install Debian's package iptables")
+        raise InterceptionError(f"{command[0]} is not in this image")
     done = subprocess.run([program, *command[1:]], input=text, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise InterceptionError(f"{command[0]}: {done.stderr.strip()} (does the container have NET_ADMIN?)")
+        raise InterceptionError(f"{command[0]}: {' / '.join(done.stderr.strip().splitlines())}")
     return done.stdout
+
+
+def located(program: str) -> str | None:
+    """The path of a program of iptables; it may be where only root looks."""
+    return shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]))

@@ -1,10 +1,14 @@
 """The interception rules as text, and what is refused."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import pytest
 
+from mesh.agent import iptables
 from mesh.agent.iptables import Interception, InterceptionError, parse_list, rules
 
 pytestmark = pytest.mark.behaviour("W2")
@@ -79,3 +83,40 @@ def test_the_command_refuses_with_one_line() -> None:
     done = run("istio-iptables", "--dry-run", "-o", "http")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "exclude outbound ports: 'http'" in done.stderr
+
+
+FAILS = "#!/bin/sh\necho 'Could not fetch rule set generation id: not supported' >&2\nexit 4\n"
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Puts programs of some names before those of the machine; what the second kind reads is in a file."""
+
+    def put(*, failing: Iterable[str], recording: Iterable[str] = ()) -> Path:
+        texts = dict.fromkeys(failing, FAILS) | dict.fromkeys(
+            recording, f"#!/bin/sh\ncat >> {tmp_path}/read\n"
+        )
+        for name, text in texts.items():
+            (tmp_path / name).write_text(text)
+            (tmp_path / name).chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        return tmp_path / "read"
+
+    return put
+
+
+def test_a_node_that_knows_only_the_older_way_gets_the_rules_by_it(programs: Callable[..., Path]) -> None:
+    read = programs(
+        failing=("iptables", "iptables-nft"), recording=("iptables-legacy", "iptables-legacy-restore")
+    )
+    assert iptables.apply(Interception()) == DEFAULT
+    assert read.read_text() == DEFAULT
+
+
+def test_every_way_that_failed_is_told(programs: Callable[..., Path]) -> None:
+    programs(failing=iptables.PROGRAMS)
+    with pytest.raises(InterceptionError) as refused:
+        iptables.apply(Interception())
+    words = str(refused.value)
+    assert words.count("not supported") == 3 and "iptables-legacy: " in words and "NET_ADMIN" in words
+    assert "\n" not in words

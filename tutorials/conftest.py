@@ -21,6 +21,9 @@ WATCHED = (
     ("Gateway", "networking.istio.io/v1"),
     ("PeerAuthentication", "security.istio.io/v1"),
     ("AuthorizationPolicy", "security.istio.io/v1"),
+    ("ServiceEntry", "networking.istio.io/v1"),
+    ("Telemetry", "telemetry.istio.io/v1"),
+    *((kind, "config.istio.io/v1alpha2") for kind in ("rule", "handler", "instance", "QuotaSpecBinding")),
 )
 
 
@@ -72,7 +75,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.behaviour("H5"))
 
 
-pytest_collect_file = Sybil(parsers=[steps], patterns=["[0-9][0-9]-*.md"], fixtures=["weather"]).pytest()
+pytest_collect_file = Sybil(
+    parsers=[steps], patterns=["[0-9][0-9]-*.md"], excludes=["*.*.md"], fixtures=["weather"]
+).pytest()
 
 
 @pytest.fixture(scope="session")

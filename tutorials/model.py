@@ -1,7 +1,8 @@
 """A lesson and its steps, read from Markdown; the one model of `meshctl learn` and of the tests.
 
-A lesson is one file `NN-name.md`. Each `## ` section with a check is a step: prose, `sh` blocks (commands,
-which are the step's solution), `text` blocks (what the sh block before prints), a `python check` block, and a
+A lesson is one file `NN-name.md`; its translation `NN-name.zh.md` has other words and the same blocks. Each
+`## ` section with a check is a step: prose, `sh` blocks (commands, which are the step's solution), `text` blocks
+(what the sh block before prints; `text about`: any numbers will do), a `python check` block, and a
 `<!-- hint: ... -->`. The one `sh reset` block of a lesson puts the cluster back.
 """
 
@@ -22,10 +23,14 @@ class LessonError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One sh block; `output` is what the lesson says that it prints, None if it says nothing."""
+    """One sh block; `output` is what the lesson says that it prints, None if it says nothing.
+
+    `about`: the numbers in it are examples.
+    """
 
     script: str
     output: str | None = None
+    about: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +58,32 @@ class Lesson:
     reset: str
 
 
-def lessons(folder: Path = FOLDER) -> list[Lesson]:
-    """All lessons of a folder, in their order."""
-    return [read(path) for path in sorted(folder.glob("[0-9][0-9]-*.md"))]
+def lessons(folder: Path = FOLDER, language: str = "") -> list[Lesson]:
+    """All lessons of a folder, in their order; those that are translated, in a language such as `zh`."""
+    files = [path for path in sorted(folder.glob("[0-9][0-9]-*.md")) if path.name.count(".") == 1]
+    return [translated(path, language) if language else read(path) for path in files]
+
+
+def translated(path: Path, language: str) -> Lesson:
+    """A lesson in a language, or as it is if there is no translation.
+
+    `LessonError` names the section whose blocks are others: commands, outputs and checks are shared.
+    """
+    lesson, other = read(path), path.with_suffix(f".{language}.md")
+    if not other.exists():
+        return lesson
+    found = parse(path.name, other.read_text(encoding="utf-8"))
+    if len(found.steps) != len(lesson.steps):
+        raise LessonError(f"{other.name}: has {len(found.steps)} steps, {path.name} has {len(lesson.steps)}")
+    for mine, its in zip(lesson.steps, found.steps, strict=True):
+        if (mine.commands, mine.check) != (its.commands, its.check):
+            raise LessonError(
+                f"{other.name}, section '{its.title}': its blocks differ from those of {path.name}, "
+                f"section '{mine.title}'; copy them"
+            )
+    if found.reset != lesson.reset:
+        raise LessonError(f"{other.name}: its 'sh reset' block differs from that of {path.name}; copy it")
+    return found
 
 
 def read(path: Path) -> Lesson:
@@ -90,8 +118,8 @@ def _step(file: str, text: str, head: re.Match[str], end: int) -> Step:
         match block["info"].strip():
             case "sh":
                 commands.append(Command(block["body"]))
-            case "text" if commands:
-                commands[-1] = Command(commands[-1].script, block["body"])
+            case "text" | "text about" as kind if commands:
+                commands[-1] = Command(commands[-1].script, block["body"], kind == "text about")
             case "python check":
                 checks.append(block["body"])
     hint = _HINT.search(body)

@@ -20,6 +20,10 @@ class Missing(Exception):
     """A step is not done; the message says what is missing."""
 
 
+class CannotTell(Missing):
+    """A check failed in a way that its writer did not think of, such as a lost connection."""
+
+
 def run(script: str, kubeconfig: Path) -> str:
     """Run shell commands as the lesson's reader does, in the project's folder; what they print.
 
@@ -42,7 +46,10 @@ def run(script: str, kubeconfig: Path) -> str:
 
 
 def check(step: Step, weather: "Weather") -> None:
-    """Ask the live mesh whether a step is done; `Missing` says what is missing."""
+    """Ask the live mesh whether a step is done; `Missing` says what is missing.
+
+    `CannotTell` if the check itself could not be made.
+    """
     names: dict[str, Any] = {"weather": weather, "mesh": weather.mesh, "project": ROOT}
     if "client" in step.check:
         names["client"] = weather.client
@@ -52,6 +59,9 @@ def check(step: Step, weather: "Weather") -> None:
         exec(compile(step.check, f"check of '{step.title}'", "exec"), names)
     except AssertionError as error:
         raise Missing(str(error) or "the check does not hold") from error
+    except Exception as error:
+        words = f"it cannot be told whether this is done: {type(error).__name__}: {error}"
+        raise CannotTell(words) from error
 
 
 def solve(step: Step, weather: "Weather") -> str:
@@ -63,13 +73,15 @@ def prove(step: Step, weather: "Weather") -> None:
     """The check fails before and passes after the commands, and these print what the lesson says."""
     try:
         check(step, weather)
+    except CannotTell:
+        raise
     except Missing:
         pass
     else:
         raise AssertionError(f"'{step.title}': its check passes before anything is done")
     for command in step.commands:
         came = run(command.script, weather.mesh.cluster.kubeconfig)
-        differs = difference(command.output, came) if command.output is not None else ""
+        differs = difference(command.output, came, about=command.about) if command.output is not None else ""
         assert not differs, f"'{step.title}': {differs}"
     check(step, weather)
 

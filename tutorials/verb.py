@@ -16,22 +16,25 @@ if TYPE_CHECKING:
     from pytest_mesh.demo import Weather
 
 app = typer.Typer(help="Lessons on the running demo, each step checked.", no_args_is_help=True)
+LanguageOption = Annotated[
+    str, typer.Option("--lang", metavar="CODE", help="Of the words, such as zh, where they are translated.")
+]
 LessonArgument = Annotated[int, typer.Argument(metavar="LESSON", help="Its number, as 'list' shows it.")]
 
 
 @app.command(name="list")
-def show_list() -> None:
+def show_list(lang: LanguageOption = "") -> None:
     """List the lessons, and how far each is done."""
     done = progress()
-    for each in lessons():
+    for each in lessons(language=lang):
         reached_now = min(done.get(each.name, 0), len(each.steps))
         print(f"{each.number:02}  {reached_now}/{len(each.steps)}  {each.title}")
 
 
 @app.command(name="next")
-def show_next(lesson: LessonArgument) -> None:
+def show_next(lesson: LessonArgument, lang: LanguageOption = "") -> None:
     """Show a lesson's next step."""
-    found = chosen(lesson)
+    found = chosen(lesson, lang)
     step = waiting(found)
     if step is found.steps[0]:
         print(f"# {found.title}\n\n{found.intro}\n")
@@ -57,9 +60,9 @@ def check(lesson: LessonArgument, kubeconfig: KubeconfigOption = None) -> None:
 
 
 @app.command()
-def hint(lesson: LessonArgument) -> None:
+def hint(lesson: LessonArgument, lang: LanguageOption = "") -> None:
     """Show the hint of a lesson's next step."""
-    print(waiting(chosen(lesson)).hint)
+    print(waiting(chosen(lesson, lang)).hint)
 
 
 @app.command()
@@ -92,9 +95,9 @@ def reset(lesson: LessonArgument, kubeconfig: KubeconfigOption = None) -> None:
     print(f"lesson {found.number} begins anew")
 
 
-def chosen(number: int) -> Lesson:
+def chosen(number: int, language: str = "") -> Lesson:
     """The lesson of a number."""
-    for each in lessons():
+    for each in lessons(language=language):
         if each.number == number:
             return each
     raise CommandError(f"there is no lesson {number}", remedy="meshctl learn list", exit_code=2)

@@ -130,7 +130,7 @@ def test_as_a_job_over_grpc(
     weather: Weather, outside_servers: Outside, meshctl: Command, kubectl: Command, name: str
 ) -> None:
     target = ("--host", "guard.outside:9000")
-    started = meshctl("load", "job", "-f", "grpc", *target, "-t", "3", "--name", name, "--apply")
+    started = meshctl("load", "job", "-f", "grpc", *target, "-t", "6", "--name", name, "--apply")
     assert started.returncode == 0, started.stderr
     assert job_of(weather, name)["status"].get("succeeded") == 1, logs(kubectl, name)
     assert "Check (allow)" in logs(kubectl, name)

@@ -13,8 +13,12 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import loadtests
+from e2e.mixer import Prometheus
 from loadtests.canary.engine import abort
+from loadtests.canary.errors import CanaryError
 from loadtests.canary.journal import ANNOTATION, Rule
+from loadtests.canary.metrics import NoData, ask
+from loadtests.canary.rollout import load_text
 from loadtests.canary.verdicts import Result
 from pytest_mesh import all_ok, versions
 from pytest_mesh.demo import Weather
@@ -52,9 +56,9 @@ def as_it_was(weather: Weather, rule: Rule) -> Iterator[None]:
     weather.client.get(weather.forecast, count=30).check(versions("v1"))
 
 
-def test_a_good_version_is_promoted(weather: Weather, rule: Rule, canary: Canary) -> None:
+def test_a_good_version_is_promoted(weather: Weather, rule: Rule, canary: Canary, tmp_path: Path) -> None:
     before = people_s(rule.find())
-    result = canary(ROLLOUTS / "good.yaml")
+    result = canary(ROLLOUTS / "good.yaml", report=tmp_path)
     assert (result.verdict, result.exit_code) == ("pass", 0), result.words
     assert [step.verdict for step in result.steps] == ["pass"] * 4
     after = people_s(rule.find())
@@ -64,17 +68,17 @@ def test_a_good_version_is_promoted(weather: Weather, rule: Rule, canary: Canary
 
 
 @pytest.mark.usefixtures("as_it_was")
-def test_a_slow_version_is_rolled_back(weather: Weather, canary: Canary) -> None:
+def test_a_slow_version_is_rolled_back(weather: Weather, canary: Canary, tmp_path: Path) -> None:
     weather.mesh.apply(ROLLOUTS / "versions" / "v2-slow.yaml")
-    result = canary(ROLLOUTS / "slow.yaml")
+    result = canary(ROLLOUTS / "slow.yaml", report=tmp_path)
     assert (result.verdict, result.exit_code, result.restored) == ("fail", 1, True), result.words
     assert "p50" in result.words
 
 
 @pytest.mark.usefixtures("as_it_was")
-def test_two_per_cent_of_errors_are_rolled_back(weather: Weather, canary: Canary) -> None:
+def test_two_per_cent_of_errors_are_rolled_back(weather: Weather, canary: Canary, tmp_path: Path) -> None:
     weather.mesh.apply(ROLLOUTS / "versions" / "v2-failing.yaml")
-    result = canary(ROLLOUTS / "failing.yaml")
+    result = canary(ROLLOUTS / "failing.yaml", report=tmp_path)
     assert (result.verdict, result.exit_code, result.restored) == ("fail", 1, True), result.words
     assert "success rate" in result.words
 
@@ -89,7 +93,8 @@ def test_without_traffic_it_is_inconclusive(
     name = "forecast-v2-no-traffic"
     told = json.loads((tmp_path / f"{name}.json").read_text())
     assert (told["verdict"], told["restored"]) == ("inconclusive", True)
-    assert "no data" in told["words"]
+    assert "no data: 0 answers of the canary" in told["words"]
+    assert "told no side (http 404" in told["words"]
     suite = ET.parse(tmp_path / f"{name}.xml").getroot()[0]
     assert (suite.get("tests"), suite.get("errors")) == ("2", "2")
     assert "<svg" in (tmp_path / f"{name}.html").read_text()
@@ -104,6 +109,61 @@ def test_a_dry_run_changes_nothing(
     assert done.returncode == 0, done.stderr
     assert "weight: 50" in done.stdout
     assert rule.find()["metadata"]["generation"] == before["metadata"]["generation"]
+
+
+@pytest.mark.usefixtures("as_it_was")
+def test_a_canary_that_nobody_defines_gets_no_request(rule: Rule, canary: Canary) -> None:
+    before = rule.find()
+    wrong = load_text((ROLLOUTS / "good.yaml").read_text().replace("subset: v2", "subset: v9"))
+    with pytest.raises(
+        CanaryError, match="no DestinationRule defines subset 'v9' of host forecast; there are v1, v2"
+    ):
+        canary(wrong)
+    assert rule.find()["metadata"]["generation"] == before["metadata"]["generation"]
+
+
+@pytest.fixture
+def prometheus_url(weather: Weather, prometheus: Prometheus) -> str:
+    """A real Prometheus that scrapes the mesh, as this machine reaches it."""
+    selector, ports = {"app": "prometheus"}, [{"name": "http", "port": 9090}]
+    weather.mesh.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"namespace": "backends", "name": "prometheus-outside"},
+            "spec": {"type": "LoadBalancer", "selector": selector, "ports": ports},
+        }
+    )
+    return weather.mesh.cluster.url_of("backends", "prometheus-outside", 9090)
+
+
+def asked(url: str, query: str) -> str:
+    """What a query gives, or why it gives nothing."""
+    try:
+        return f"{ask(url, query):g}"
+    except NoData as error:
+        return str(error)
+
+
+def test_a_prometheus_is_asked(prometheus_url: str) -> None:
+    eventually(lambda: asked(prometheus_url, "vector(7)") == "7", 60)
+    eventually(
+        lambda: "series: make them one" in asked(prometheus_url, '{__name__=~"up|scrape_duration_seconds"}'),
+        60,
+    )
+    assert "refuses the query 'sum(': invalid parameter" in asked(prometheus_url, "sum(")
+    assert "finds no series" in asked(prometheus_url, "nothing_of_the_kind")
+
+
+@pytest.mark.deep
+@pytest.mark.usefixtures("as_it_was")
+def test_what_a_prometheus_says_rolls_back(prometheus_url: str, canary: Canary) -> None:
+    """A gate on the answer to a query, which is as it should not be; the other gate passes."""
+    gate = f"metric: {{prometheus: '{prometheus_url}', query: 'sum(istio_requests_total) > 0', atMost: 0}}"
+    text = (ROLLOUTS / "slow.yaml").read_text().replace("atMost: 100ms", "atMost: 9s")
+    result = canary(load_text(text.replace("  gates:\n", f"  gates:\n    - {gate}\n")))
+    assert (result.verdict, result.exit_code, result.restored) == ("fail", 1, True), result.words
+    assert "sum(istio_requests_total) > 0 is " in result.words
 
 
 @pytest.fixture
@@ -170,8 +230,6 @@ def test_a_running_rollout_is_not_disturbed_and_can_be_aborted(
 @pytest.mark.deep
 @pytest.mark.usefixtures("as_it_was")
 def test_a_deadline_rolls_back(canary: Canary, rule: Rule) -> None:
-    from loadtests.canary.rollout import load_text
-
     text = (ROLLOUTS / "slow.yaml").read_text().replace("deadline: 5m", "deadline: 3s")
     result = canary(load_text(text))
     assert (result.verdict, result.restored) == ("error", True)

@@ -11,10 +11,17 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """All raise KeyboardInterrupt, as Ctrl-C does; in the main thread only."""
+    """All raise KeyboardInterrupt, as Ctrl-C does, but once: a second one must not stop the leaving.
+
+    In the main thread only.
+    """
+    interrupted = False
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            raise KeyboardInterrupt
 
     with _handled(interrupt):
         yield

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from pytest_mesh.authority import Authority, Pair
-from pytest_mesh.kube import Obj
+from pytest_mesh.kube import Api, Obj
 from pytest_mesh.mesh import Mesh
 from pytest_mesh.pods import Pod
 from pytest_mesh.responses import Heard
@@ -107,16 +107,25 @@ def shake(client: PodClient, pod: Pod, port: int, pair: Pair | None = None, **mo
 
 
 def run_inside(pod: Pod, program: str, **wish: Any) -> Obj:
-    """Run a program of `e2e/inside` in a Pod's istio-proxy container, beside the interception; its JSON."""
+    """Run a program of `e2e/inside` in a Pod's istio-proxy container, beside the interception; its JSON.
+
+    It is told whom to trust: after a rotation, a kubelet takes its time to show the Pod the new root.
+    """
     text = (INSIDE / f"{program}.py").read_text()
-    told: Obj = json.loads(pod.run("istio-proxy", "python", "-c", text, json.dumps(wish)))
+    asked = {"root": root_in(pod.api, pod.namespace), **wish}
+    told: Obj = json.loads(pod.run("istio-proxy", "python", "-c", text, json.dumps(asked)))
     return told
 
 
 def root_of(mesh: Mesh, namespace: str) -> str:
     """The root certificates that a namespace is given."""
+    return root_in(mesh.api, namespace)
+
+
+def root_in(api: Api, namespace: str) -> str:
+    """The same, of an API server."""
     metadata = {"namespace": namespace, "name": "istio-ca-root-cert"}
-    found = mesh.api.find({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+    found = api.find({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
     assert found is not None, f"namespace {namespace} has no ConfigMap istio-ca-root-cert"
     return str(found["data"]["root-cert.pem"])
 

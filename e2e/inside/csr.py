@@ -1,7 +1,7 @@
 """Runs in a Pod: sends one signing request to Citadel and prints what came of it, as JSON.
 
-Its argument is JSON: `address`, `csr` (PEM), and what proves the caller: `token`, `token_file`, or
-`certificate` and `key` (PEM).
+Its argument is JSON: `address`, `root` (PEM), `csr` (PEM), and what proves the caller: `token`,
+`token_file`, or `certificate` and `key` (PEM).
 """
 
 import json
@@ -13,7 +13,7 @@ import grpc  # type: ignore[import-untyped]
 from mesh.pki import wire
 
 wish = json.loads(sys.argv[1])
-root = Path("/var/run/secrets/istio/root-cert.pem").read_bytes()
+root = wish["root"].encode()
 shown = [wish[name].encode() for name in ("key", "certificate") if wish.get(name)]
 token = Path(wish["token_file"]).read_text() if wish.get("token_file") else wish.get("token")
 metadata = [("authorization", f"Bearer {token}")] if token else []

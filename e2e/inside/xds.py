@@ -1,14 +1,14 @@
 """Runs in a Pod: asks Pilot for one type of configuration and prints what came of it, as JSON.
 
-Its argument is JSON: `address`, `node` (id and metadata), `type`, `names`, `plain`, `certificate`, `key`, and
-`stay` (seconds to keep the stream open after the answer; how long it lived is told).
+Its argument is JSON: `address`, `root` (PEM), `node` (id and metadata), `type`, `names`, `plain`,
+`certificate`, `key`, and `stay` (seconds to keep the stream open after the answer; how long it lived is
+told).
 """
 
 import json
 import queue
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -17,7 +17,7 @@ from google.protobuf import json_format
 
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
 wish = json.loads(sys.argv[1])
-root = Path("/var/run/secrets/istio/root-cert.pem").read_bytes()
+root = wish["root"].encode()
 shown = [wish[name].encode() for name in ("key", "certificate") if wish.get(name)]
 request = discovery_pb2.DiscoveryRequest(type_url=wish["type"], resource_names=wish.get("names", ()))
 request.node.id = wish["node"]["id"]

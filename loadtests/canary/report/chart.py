@@ -75,8 +75,8 @@ class Chart:
             _nothing() if empty else "",
         ]
         return (
-            f"<figure><figcaption><b>{escape(self.title)}</b> {self._legend(limit)}"
-            f" <small>{escape(self.note)}</small></figcaption>"
+            f"<figure><figcaption><b>{escape(self.title)}</b> <small>{escape(self.note)}</small>"
+            f"{self._legend(limit)}</figcaption>"
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(self.title)}">'
             f"{''.join(parts)}</svg></figure>"
         )
@@ -85,14 +85,15 @@ class Chart:
         keys = [_key(line.name, line.style) for line in self.lines]
         if self.limit is not None:
             words = f"limit {self.limit:g} {self.unit}"
-            keys.append(_key(words, "limit") if drawn is not None else f"<small>{words}, far above</small>")
+            far = f'<small class="key">{words}: far above</small>'
+            keys.append(far if drawn is None else _key(words, "limit"))
         return " ".join(keys)
 
 
-def nice(value: float) -> float:
+def nice(value: float, factors: Sequence[float] = (1, 2, 2.5, 5, 10)) -> float:
     """The next 1, 2, 2.5 or 5 times a power of ten."""
     power = 10 ** math.floor(math.log10(value)) if value > 0 else 1
-    return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= value * (1 - 1e-9))
+    return next(factor * power for factor in factors if factor * power >= value * (1 - 1e-9))
 
 
 def _key(name: str, style: str) -> str:
@@ -130,7 +131,7 @@ def _grid(axis: Axis, high: float, unit: str) -> Iterable[str]:
         yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
         yield f'<text class="value" x="{LEFT - 6}" y="{y + 4:.1f}">{words}</text>'
     span = axis.end - axis.start
-    tick = nice(max(span, 1) / 12)
+    tick = nice(max(span, 1) / 14, (1, 2, 5, 10))
     for number in range(int(span / tick) + 1):
         x = axis.x(axis.start + number * tick)
         if x <= WIDTH - RIGHT - 3 * LETTER:

@@ -135,7 +135,9 @@ def _charts(result: Result) -> str:
     p50, p99, errors = (limits.get(name) for name in ("p50", "p99", "errors"))
     charts = [
         Chart("Weight of the canary", "%", [_weight(result)], "in force at every proxy", top=100),
-        Chart("Answers", "/s", [*_lines(result, _rate), *_due(result)], "requests a second"),
+        Chart(
+            "Answers", "/s", [*_lines(result, _rate), *_due(result)], "requests a second, answered and due"
+        ),
         Chart("p50", "ms", _lines(result, _p50), f"response time {due}", None if p50 is None else p50 * 1000),
         Chart("p99", "ms", _lines(result, _p99), f"response time {due}", None if p99 is None else p99 * 1000),
         Chart(

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -18,12 +19,15 @@ from mesh.injector.main import parser as injector_parser
 from mesh.injector.settings import Settings
 from mesh.install.images import IMAGES, MESH_IMAGE
 from mesh.install.manifests import OWNER, UnknownProfile, Values, render
+from mesh.install.server import Server
 from mesh.install.telemetry import telemetry_rules
 from mesh.istiod import parser as istiod_parser
 from mesh.mixer.policy.main import parser as policy_parser
 from mesh.mixer.telemetry.main import parser as telemetry_parser
 from mesh.pilot.main import parser as pilot_parser
+from pytest_mesh.kube import Api
 from tests.injector.pods import check_schema
+from tests.pocketkube.api.rig import Served
 
 pytestmark = pytest.mark.behaviour("H1")
 
@@ -264,3 +268,21 @@ def test_a_dry_run_prints_what_kubectl_can_apply() -> None:
     assert [(o["kind"], o["metadata"]["name"]) for o in printed] == [
         (o["kind"], o["metadata"]["name"]) for o in [*PROFILES["compact"], *telemetry_rules()]
     ]
+
+
+def test_an_upgrade_keeps_the_number_of_pods_that_somebody_chose(profile: str, served: Served) -> None:
+    with closing(Api(served.kubeconfig)) as api:
+        server = Server(api.client)
+        server.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "istio-system"}})
+        for item in objects("Deployment", profile):
+            server.apply(item)
+            api.patch(item, {"spec": {"replicas": 2}})
+            server.apply(item)
+        kept = {
+            found["metadata"]["name"]
+            for found in api.items("Deployment", "istio-system", api="apps/v1")
+            if found["spec"]["replicas"] == 2
+        }
+        assert kept == (GATEWAYS | MIXERS | ({"istio-sidecar-injector"} if profile == "classic" else set()))
+        for item in objects("Deployment", profile):
+            api.delete(item)

@@ -1,4 +1,7 @@
-"""H5: README.zh.md follows README.md: the same sections, and in each the same code, names, links and rows."""
+"""H5: a translation follows its original: the same sections, each with the same code, names, links and rows.
+
+README.zh.md has README.md's, a lesson's NN-name.zh.md those of NN-name.md. Only words may differ.
+"""
 
 import re
 from dataclasses import dataclass
@@ -11,12 +14,14 @@ pytestmark = pytest.mark.behaviour("H5")
 
 ROOT = Path(__file__).parents[1]
 ENGLISH, CHINESE = "README.md", "README.zh.md"
+LESSONS = sorted((ROOT / "tutorials").glob("[0-9][0-9]-*.zh.md"))
+TRANSLATED = [CHINESE, *(path.relative_to(ROOT).as_posix() for path in LESSONS)]
 SWITCH = {ENGLISH: "English | [简体中文](README.zh.md)", CHINESE: "[English](README.md) | 简体中文"}
 
 _BLOCK = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```[ ]*$", re.MULTILINE | re.DOTALL)
 _HEAD = re.compile(r"^(?P<level>#+) (?P<title>.+)$", re.MULTILINE)
-_LABEL = re.compile(r'"[^"\n]*"|\(\([^)\n]*\)\)')
-"""What a diagram shows to a reader, and a translation may say in its own words."""
+_HINT = re.compile(r"<!--.*?-->", re.DOTALL)
+_ARROW = re.compile(r"[-=.]+>+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Section:
 
 
 def sections(text: str) -> list[Section]:
-    """The sections of a README, in their order. A '# ' in a block of code is no heading."""
+    """The sections of a text, in their order. A '# ' in a block of code is no heading."""
     blank = _BLOCK.sub(lambda block: re.sub(r"[^\n]", " ", block[0]), text)
     starts = [head.start() for head in _HEAD.finditer(blank)]
     return [section(text[start:end]) for start, end in pairwise([*starts, len(text)])]
@@ -43,7 +48,7 @@ def section(text: str) -> Section:
     """The section that begins with its heading."""
     head = _HEAD.match(text)
     assert head is not None
-    prose = _BLOCK.sub("", text)
+    prose = _HINT.sub("", _BLOCK.sub("", text))
     return Section(
         title=head["title"],
         level=len(head["level"]),
@@ -56,17 +61,19 @@ def section(text: str) -> Section:
 
 
 def block(info: str, body: str) -> tuple[str, str]:
-    """A block as both languages must have it: a diagram without its labels, all else to the letter."""
-    return (info, _LABEL.sub("", body)) if info == "mermaid" else (info, body)
+    """A block as both languages must have it: a diagram's arrows, line by line; all else to the letter."""
+    if info != "mermaid":
+        return info, body
+    return info, "\n".join(" ".join(_ARROW.findall(line)) for line in body.splitlines())
 
 
-def differences(english: str, chinese: str) -> list[str]:
-    """What the translation has otherwise, a line each, with the section and what both sides have."""
-    ours, theirs = sections(english), sections(chinese)
+def differences(original: str, translation: str) -> list[str]:
+    """What the translation has otherwise, a line each, with the section and what both have of it."""
+    ours, theirs = sections(original), sections(translation)
     if [each.level for each in ours] != [each.level for each in theirs]:
-        return [f"the headings: {ENGLISH} has {outline(ours)}, {CHINESE} has {outline(theirs)}"]
+        return [f"the headings: the original has {outline(ours)}, the translation {outline(theirs)}"]
     return [
-        f"'{our.title}', {field}: {ENGLISH} has {show(one, other)}, {CHINESE} has {show(other, one)}"
+        f"'{our.title}', {field}: the original has {show(one, other)}, the translation {show(other, one)}"
         for our, their in zip(ours, theirs, strict=True)
         for field in ("blocks", "rows", "items", "words", "links")
         if (one := getattr(our, field)) != (other := getattr(their, field))
@@ -88,9 +95,11 @@ def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def test_the_chinese_readme_follows_the_english_one() -> None:
-    found = differences(read(ENGLISH), read(CHINESE))
-    assert not found, "bring README.zh.md up to date:\n" + "\n".join(found)
+@pytest.mark.parametrize("name", TRANSLATED)
+def test_a_translation_follows_its_original(name: str) -> None:
+    original = name.replace(".zh.md", ".md")
+    found = differences(read(original), read(name))
+    assert not found, f"bring {name} up to date with {original}:\n" + "\n".join(found)
 
 
 @pytest.mark.parametrize("name", [ENGLISH, CHINESE])

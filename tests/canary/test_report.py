@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -10,7 +11,7 @@ import pytest
 
 from loadtests.canary.report import write
 from loadtests.canary.report.chart import nice
-from loadtests.canary.verdicts import Finding, Look, Point, Result, Side, StepResult, Verdict
+from loadtests.canary.verdicts import About, Finding, Limit, Look, Point, Result, Side, StepResult, Verdict
 
 pytestmark = pytest.mark.behaviour("H4")
 
@@ -61,6 +62,26 @@ def test_reports_are_written_and_well_formed(verdict: Verdict, tmp_path: Path) -
     assert found == {"failure": int(suite.get("failures", "")), "error": int(suite.get("errors", ""))}
     bad = 0 if verdict is Verdict.PASS else 2
     assert sum(found.values()) == bad
+
+
+def test_it_tells_what_was_not_reached_and_how_far_the_limits_are(tmp_path: Path) -> None:
+    made = result()
+    made.about = About("v1", "v2", "constant:100", 0.95, ("weight 10", "weight 50"), (Limit("p50", 0.25),))
+    made.about = replace(made.about, limits=(*made.about.limits, Limit("p99", 60), Limit("errors", 0.01)))
+    made.weights, made.rolled_back_from = [(1000.5, 10), (1004.5, 0)], 1004.2
+    text = write(made, tmp_path)["html"].read_text()
+    assert re.search(r'class="unreached"><b>2 weight 50</b>not reached', text)
+    assert "Failed: rolled back" in text
+    assert text.count('<path class="line limit" d="M80,') == 2  # those of p50 and of the errors
+    assert "limit 60000 ms: far above" in text
+    assert "rolled back</text>" in text
+    assert "v2 (canary): 300 ms, 2.5 s</title>" in text
+
+
+def test_a_figure_without_data_says_so(tmp_path: Path) -> None:
+    made = result()
+    made.points.clear()
+    assert write(made, tmp_path)["html"].read_text().count(">no data</text>") == 4
 
 
 def test_a_rollout_that_ended_before_its_first_step(tmp_path: Path) -> None:

@@ -114,6 +114,11 @@ def test_what_a_readme_links_to_is_there(name: str) -> None:
     assert not missing, f"{name} links to {missing}, which {ROOT.name} does not have"
 
 
+def test_the_list_of_lessons_has_every_lesson_and_translation() -> None:
+    (found,) = sections(read("tutorials/README.md"))
+    assert found.links == {path.name for path in (ROOT / "tutorials").glob("[0-9][0-9]-*.md")}
+
+
 ORIGINAL = (
     "# T\n\n## A\n\nRun `one`, see [it](x).\n\n```sh\none\n# two\n```\n\n## B\n\n| a |\n|---|\n| `b` |\n"
 )

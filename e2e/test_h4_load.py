@@ -61,7 +61,7 @@ def test_headless_with_csv_and_html(weather: Weather, meshctl: Command, tmp_path
     weather.follow("canary-90-10")
     names = {"--csv": "load", "--html": "load.html", "--json-file": "load"}
     files = [word for option, name in names.items() for word in (option, str(tmp_path / name))]
-    result = meshctl("load", "run", "-u", "10", "-r", "10", "-t", "4", *files)
+    result = meshctl("load", "run", "-u", "10", "-r", "10", "-t", "6", *files)
     assert result.returncode == 0, result.stderr
     rows = {row["name"]: row for row in json.loads((tmp_path / "load.json").read_text())}
     assert rows["/api/weather (v1)"]["num_requests"] > 10

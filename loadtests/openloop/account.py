@@ -27,8 +27,11 @@ class Account(BaseModel):
 
     @property
     def late_share(self) -> float | None:
-        """Of what was sent, the share (0 to 1) that left late; None if nothing was sent."""
-        return self.late / self.sent if self.sent else None
+        """Of what was sent, the share (0 to 1) that left late; None if nothing was sent.
+
+        A request due at the end of a stretch may leave in the next one: there may be more late than sent.
+        """
+        return min(1.0, self.late / self.sent) if self.sent else None
 
     def __add__(self, other: "Account") -> "Account":
         """Both stretches together."""

@@ -71,6 +71,14 @@ def test_an_overloaded_generator_is_inconclusive_whatever_the_gates_would_say() 
     assert verdict(RATE, good, scheduled=303, sent=300, dropped=3) is Verdict.PASS
 
 
+def test_all_late_is_no_more_than_all() -> None:
+    """One that was due before the stretch has left in it."""
+    one = load_text(GOOD.replace("hold: 10s", "hold: 10s\n  judgement: {lateShare: 1}"))
+    found = judge(one, one.spec.steps[0], measured(labelled(300), late=301))
+    assert worst(each.verdict for each in found) is Verdict.PASS
+    assert "301 late (100.0%)" in found[0].words
+
+
 def test_failures_of_unknown_side_prevent_a_pass_and_prove_nothing() -> None:
     assert verdict(RATE, labelled(200), None, labelled(0, 30)) is Verdict.INCONCLUSIVE
     assert verdict(RELATIVE, labelled(300), labelled(300), labelled(0, 60)) is Verdict.INCONCLUSIVE

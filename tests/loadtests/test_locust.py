@@ -100,6 +100,22 @@ def test_a_run_without_an_answer_fails(tmp_path: Path) -> None:
     assert "no request was answered" in said
 
 
+def test_a_run_lasts_as_long_as_it_says(echo: Running, tmp_path: Path) -> None:
+    """However long its file took to be read."""
+    file = tmp_path / "slow.py"
+    file.write_text(
+        "import time\nfrom locust import HttpUser, constant, task\ntime.sleep(3)\n"
+        "class Asker(HttpUser):\n    wait_time = constant(0.1)\n\n    @task\n    def ask(self):\n"
+        "        self.client.get('/')\n"
+    )
+    command = [sys.executable, "-m", "loadtests.locusts", "-f", str(file), "--host", echo.url, "--headless"]
+    options = ("-u", "1", "--run-time", "3", "--json-file", str(tmp_path / "slow"))
+    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tmp_path / "slow.json").read_text())
+    assert row["last_request_timestamp"] - row["start_time"] > 2
+
+
 @pytest.mark.deep
 def test_failures_are_failures(start: Start, free_port: int, tmp_path: Path) -> None:
     """A frontend without its forecast; and nobody at all at the guard's address."""

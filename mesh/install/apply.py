@@ -9,7 +9,7 @@ from typing import Any
 
 from mesh.install.manifests import OWNER
 from mesh.install.profiles import DEFAULT, LABEL, OF_A_PROCESS
-from mesh.install.readiness import wait_until_available, wait_until_gone
+from mesh.install.readiness import leaving, wait_until_available, wait_until_gone, wait_until_left
 from mesh.install.server import InstallFailed, Obj, Server, path_of, root_of
 
 __all__ = ["InstallFailed", "install", "installed_profile", "uninstall"]
@@ -20,6 +20,7 @@ STATE = ("secrets/istio-ca-secret", "configmaps/istio-trust", "configmaps/istio-
 OPERATORS = "cacerts"
 CONTROL_PLANE = frozenset({"istio-pilot", "istio-citadel", "istio-galley"})
 WEBHOOK = "failed calling webhook"
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 GALLEY, RETRY = 15.0, 0.1
 """Seconds until Galley must be reached, and between attempts."""
 
@@ -46,6 +47,7 @@ def install(
     Raises `InstallFailed` with the API server's words, or with what was not ready after `timeout` seconds.
     """
     server, objects = Server(client), list(objects)
+    wait_until_left(server, on_their_way_out(server, objects), progress, timeout)
     remove(server, other_processes(server, objects), progress, timeout)
     progress(f"applying {len(objects)} objects")
     with ThreadPoolExecutor(4) as pool:  # objects of one kind do not depend on each other
@@ -58,6 +60,14 @@ def install(
         configure(server, rules, progress)
         deployments = [obj for obj in deployments if obj not in first]
     wait_until_available(server, deployments, progress, timeout)
+
+
+def on_their_way_out(server: Server, objects: Sequence[Obj]) -> list[str]:
+    """The paths of the namespace, and of kinds of the mesh, that a former `uninstall` is still deleting."""
+    namespaces = [path_of(obj) for obj in objects if obj["kind"] == "Namespace"]
+    selector = ",".join(f"{key}={value}" for key, value in OWNER.items())
+    kinds = (server.get(f"{CRDS}?labelSelector={selector}") or {}).get("items", ())
+    return [*namespaces, *(f"{CRDS}/{kind['metadata']['name']}" for kind in kinds if leaving(kind))]
 
 
 def configure(server: Server, rules: Sequence[Obj], progress: Progress) -> None:

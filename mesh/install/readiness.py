@@ -42,6 +42,33 @@ def wait_until_gone(server: Server, deployments: Sequence[Obj], timeout: float) 
         time.sleep(POLL)
 
 
+def wait_until_left(
+    server: Server, paths: Sequence[str], progress: Callable[[str], None], timeout: float
+) -> None:
+    """Wait until none of the objects at `paths` is on its way out: what goes into such a one goes with it.
+
+    Raises `InstallFailed` after `timeout` seconds, with the one that is still there.
+    """
+    deadline = time.monotonic() + timeout
+    for path in paths:
+        told = False
+        while leaving(server.get(path)):
+            if not told:
+                progress(f"waiting until {path} of before is gone")
+                told = True
+            if time.monotonic() > deadline:
+                raise InstallFailed(
+                    f"{path} is still being deleted after {timeout:g} s",
+                    f"see 'kubectl get --raw {path}': its status says what it waits for",
+                )
+            time.sleep(POLL)
+
+
+def leaving(obj: Obj | None) -> bool:
+    """Whether an object is there and being deleted."""
+    return obj is not None and "deletionTimestamp" in obj["metadata"]
+
+
 def available(deployment: Obj | None) -> bool:
     """Whether all replicas of the newest template are available."""
     if deployment is None:

@@ -216,6 +216,39 @@ def test_an_object_of_someone_else_by_the_same_name_is_not_deleted(cluster: Serv
     assert Server(client).get(path_of(theirs))
 
 
+def test_what_is_still_being_deleted_is_waited_for(cluster: Served, client: Any) -> None:
+    server, said = Server(client), list[str]()
+    path = "/api/v1/namespaces/istio-system"
+    with deployments_that_come_up(cluster):
+        install(client, render())
+        uninstall(client, render())
+        before = server.get(path)
+        assert before is not None
+        assert "deletionTimestamp" in before["metadata"]  # here is no controller that empties it
+
+        def say(line: str) -> None:
+            said.append(line)
+            if line == f"waiting until {path} of before is gone":
+                emptied = {**before, "spec": {"finalizers": []}}
+                server.request("PUT", f"{path}/finalize", body=emptied)
+
+        install(client, render(), progress=say)
+    assert f"waiting until {path} of before is gone" in said
+    after = server.get(path)
+    assert after is not None
+    assert after["metadata"]["uid"] != before["metadata"]["uid"]
+
+
+def test_what_is_never_deleted_is_named(cluster: Served, client: Any) -> None:
+    path = "/api/v1/namespaces/istio-system"
+    with deployments_that_come_up(cluster):
+        install(client, render())
+    uninstall(client, render())
+    with pytest.raises(InstallFailed, match=f"{path} is still being deleted after 0.1 s") as caught:
+        install(client, render(), timeout=0.1)
+    assert caught.value.remedy.startswith(f"see 'kubectl get --raw {path}'")
+
+
 def test_what_does_not_come_up_is_explained(cluster: Served, client: Any) -> None:
     cluster.run(cluster.api.create("namespaces", {"metadata": {"name": "istio-system"}}))
     cluster.run(stuck_pilot(cluster))

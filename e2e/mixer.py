@@ -9,16 +9,15 @@ from typing import Any
 from urllib.parse import quote
 
 from mesh.platform.forward import CannotForward, Forward
+from mesh.platform.mixer import GROUPS, POLICY, TELEMETRY, reference, version
 from pytest_mesh import eventually
 from pytest_mesh.kube import Obj
 from pytest_mesh.mesh import Mesh, Source
 from pytest_mesh.pods import Pod
 
 SYSTEM = "istio-system"
-POLICY, TELEMETRY = "istio-policy", "istio-telemetry"
 PROGRAMS = (POLICY, TELEMETRY)
 CONTAINER = "mixer"
-GROUPS = {POLICY: {"config.istio.io"}, TELEMETRY: {"config.istio.io", "telemetry.istio.io"}}
 Metrics = Mapping[str, float]
 PATIENCE = 1.6
 """Seconds: proxies report once a second, and Prometheus asks four times in one."""
@@ -174,17 +173,6 @@ def total(metrics: Metrics, name: str) -> float:
 def is_mixers(item: Obj, program: str = TELEMETRY) -> bool:
     """Whether a program reads it: istio-telemetry reads Telemetry too."""
     return item["apiVersion"].partition("/")[0] in GROUPS[program]
-
-
-def reference(item: Obj) -> str:
-    """The name of an object in `/debug/mixer`."""
-    metadata = item["metadata"]
-    return f"{item['kind']}/{metadata.get('namespace', '')}/{metadata['name']}"
-
-
-def version(item: Obj) -> str:
-    """Its version in `/debug/mixer`: status does not count, which others write."""
-    return f"{item['metadata']['uid']}/{item['metadata']['generation']}"
 
 
 class Prometheus:

@@ -3,7 +3,8 @@
 import pytest
 
 from e2e.helpers import mood
-from e2e.mixer import SYSTEM, TELEMETRY, Mixer, Prometheus, grown
+from e2e.mixer import SYSTEM, Mixer, Prometheus, grown
+from mesh.platform.mixer import TELEMETRY
 from pytest_mesh import all_ok, eventually
 from pytest_mesh.demo import Weather
 from pytest_mesh.kube import Obj

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from e2e.helpers import mood
-from e2e.mixer import CONTAINER, TELEMETRY, Mixer, handler, rule
+from e2e.mixer import CONTAINER, Mixer, handler, rule
 from e2e.security import mesh_settings
+from mesh.platform.mixer import TELEMETRY
 from pytest_mesh import all_ok, eventually
 from pytest_mesh.demo import Weather
 from pytest_mesh.kube import Obj, load

@@ -14,7 +14,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from e2e.mixer import TELEMETRY, Mixer, handler, instance, rule
+from e2e.mixer import Mixer, handler, instance, rule
+from mesh.platform.mixer import TELEMETRY
 from pytest_mesh import all_ok, eventually
 from pytest_mesh.demo import Weather
 from pytest_mesh.kube import Obj

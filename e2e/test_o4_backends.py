@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from e2e.mixer import TELEMETRY, Mixer, handler, rule
+from e2e.mixer import Mixer, handler, rule
+from mesh.platform.mixer import TELEMETRY
 from pytest_mesh import all_ok, eventually
 from pytest_mesh.demo import Weather
 from pytest_mesh.kube import Obj, load

@@ -3,7 +3,8 @@
 import pytest
 
 from e2e.conftest import Command
-from e2e.mixer import POLICY, Mixer, denial, handler, instance, mixer_object, rule
+from e2e.mixer import Mixer, denial, handler, instance, mixer_object, rule
+from mesh.platform.mixer import POLICY
 from pytest_mesh import ApiRefused, all_ok, eventually, status
 from pytest_mesh.demo import Weather
 from pytest_mesh.kube import Obj

@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from e2e.mixer import POLICY, Mixer, handler, instance, mixer_object, rule
+from e2e.mixer import Mixer, handler, instance, mixer_object, rule
+from mesh.platform.mixer import POLICY
 from pytest_mesh import Responses, all_ok, eventually, status
 from pytest_mesh.demo import Weather
 from pytest_mesh.kube import Obj

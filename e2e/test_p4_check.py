@@ -3,7 +3,8 @@
 import pytest
 
 from e2e.helpers import inbound_requests
-from e2e.mixer import POLICY, Mixer, check, denial, rule
+from e2e.mixer import Mixer, check, denial, rule
+from mesh.platform.mixer import POLICY
 from pytest_mesh import all_ok, header, status
 from pytest_mesh.demo import Weather
 from pytest_mesh.kube import Obj

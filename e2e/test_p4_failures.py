@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from e2e.mixer import POLICY, TELEMETRY, Mixer, denial
+from e2e.mixer import Mixer, denial
 from e2e.processes import frozen, slowed
 from e2e.security import mesh_settings
+from mesh.platform.mixer import POLICY, TELEMETRY
 from pytest_mesh import Responses, all_ok, eventually, status
 from pytest_mesh.demo import Weather
 from pytest_mesh.kube import Obj

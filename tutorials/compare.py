@@ -8,6 +8,7 @@ _GENERATED = (
     (re.compile(r"\b\d+\.\d+\.\d+\.\d+\b"), "ADDRESS"),
     (re.compile(r"\b(\d+(\.\d+)?(ms|s|m|h|d))+(?!\w)|\b\d+(\.\d+)? (ms|s)\b"), "TIME"),
     (re.compile(r"\b\d+\.\d+ ?%"), "SHARE"),
+    (re.compile(r"in force at \d+ prox(y|ies)"), "in force"),  # others' Pods come and go
     (re.compile(r"[ \t]+"), " "),
 )
 _NUMBER = (re.compile(r"\b\d+(\.\d+)*(?![\w.])"), "N")
@@ -19,7 +20,7 @@ def normal(text: str, *, about: bool = False) -> list[str]:
     >>> normal("forecast-v1-8zsw5478j9-kkmn8   2/2   Running   17s")
     ['forecast-v1-ID 2/2 Running TIME']
     >>> normal("in force at 6 proxies (22 ms)", about=True)
-    ['in force at N proxies (TIME)']
+    ['in force (TIME)']
     """
     for pattern, instead in (*_GENERATED, *([_NUMBER] if about else [])):
         text = pattern.sub(instead, text)

@@ -1,9 +1,9 @@
 """A lesson and its steps, read from Markdown; the one model of `meshctl learn` and of the tests.
 
-A lesson is one file `NN-name.md`; its translation `NN-name.zh.md` has other words and the same blocks. Each
-`## ` section with a check is a step: prose, `sh` blocks (commands, which are the step's solution), `text` blocks
-(what the sh block before prints; `text about`: any numbers will do), a `python check` block, and a
-`<!-- hint: ... -->`. The one `sh reset` block of a lesson puts the cluster back.
+A lesson is one file `NN-name.md`; its translation `NN-name.zh.md` has other words and the same blocks.
+Each `## ` section with a check is a step: prose, `sh` blocks (commands, which are the step's solution),
+`text` blocks (what the sh block before prints; `text about`: any numbers will do), a `python check` block,
+and a `<!-- hint: ... -->`. The one `sh reset` block of a lesson puts the cluster back.
 """
 
 import re

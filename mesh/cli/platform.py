@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 
 from mesh.cli.errors import CommandError, NoCluster
 from mesh.platform.forward import CannotForward, refusal
+from mesh.platform.mixer import MixerDebug
 from mesh.platform.pilot import NAMESPACE as SYSTEM_NAMESPACE
 from mesh.platform.pilot import SELECTOR as PILOT_SELECTOR
 from mesh.platform.pilot import PilotDebug, PilotRefused, is_ready
@@ -189,8 +190,20 @@ class Platform:
             )
         return str(ready[0]["metadata"]["name"])
 
+    @cached_property
+    def mixer(self) -> MixerDebug:
+        """What istio-policy and istio-telemetry follow."""
+
+        def ready(program: str) -> list[str]:
+            pods = self.pods(SYSTEM_NAMESPACE, f"app={program}")
+            return [str(pod["metadata"]["name"]) for pod in pods if is_ready(pod)]
+
+        return MixerDebug(self.client, ready)
+
     def close(self) -> None:
         """Close the connections that were made."""
+        if "mixer" in vars(self):
+            self.mixer.close()
         if "_pilot" in vars(self):
             self._pilot.close()
         if "client" in vars(self):

@@ -9,6 +9,7 @@ from mesh.cli.errors import CommandError, NotInForce
 from mesh.cli.options import ContextOption, KubeconfigOption, NamespaceOption, Output, OutputOption
 from mesh.cli.output import print_json
 from mesh.cli.platform import Platform
+from mesh.platform.mixer import programs_of, version
 
 CORE_KINDS = {
     "service": ("Service", "/api/v1", "services"),
@@ -32,6 +33,11 @@ class Target:
     path: str
     plural: str
 
+    @property
+    def group(self) -> str:
+        """Its API group; empty for the core."""
+        return self.path.split("/")[2] if self.path.startswith("/apis/") else ""
+
 
 def wait(
     what: Annotated[
@@ -50,7 +56,8 @@ def wait(
 ) -> None:
     """Wait until an object is in force: every proxy it concerns has ACKed it and nothing is warming.
 
-    Exits with 4 and Envoy's own words if a proxy refuses it, or when the time is over.
+    Objects of Mixer's have reached istio-policy and istio-telemetry then, too. Exits with 4 and Envoy's own
+    words if a proxy refuses it, or when the time is over.
     """
     kind, _, name = what.partition("/")
     if not name:
@@ -59,12 +66,12 @@ def wait(
         )
     target = target_of(kind)
     platform = Platform.connect(kubeconfig, context)
-    version = "" if deleted else resource_version(platform, target, namespace, name)
+    found = None if deleted else platform.get(f"{target.path}/namespaces/{namespace}/{target.plural}/{name}")
     wanted = {
         "kind": target.kind,
         "namespace": namespace,
         "name": name,
-        "resourceVersion": version,
+        "resourceVersion": str(found["metadata"]["resourceVersion"]) if found else "",
         "deleted": deleted,
     }
     request = {"objects": [wanted], "timeoutSeconds": timeout}
@@ -74,6 +81,7 @@ def wait(
     if answer["state"] != "in-force":
         named, words = f"{target.kind} {namespace}/{name}", explain(answer)
         raise NotInForce(words if words.startswith(named) else f"{named}: {words}", remedy=remedy_of(answer))
+    follow(platform, target, f"{target.kind}/{namespace}/{name}", found, timeout)
     if output is Output.TABLE:
         count = len(answer["proxies"])
         print(f"{target.kind} {namespace}/{name} is in force at {count} prox{'y' if count == 1 else 'ies'}"
@@ -94,10 +102,19 @@ def target_of(word: str) -> Target:
     raise CommandError(f"{word!r} is not a kind of the mesh", remedy=f"use one of: {known}")
 
 
-def resource_version(platform: Platform, target: Target, namespace: str, name: str) -> str:
-    """The version of the object that the API server holds now."""
-    found = platform.get(f"{target.path}/namespaces/{namespace}/{target.plural}/{name}")
-    return str(found["metadata"]["resourceVersion"])
+def follow(
+    platform: Platform, target: Target, name: str, found: dict[str, Any] | None, timeout: float
+) -> None:
+    """Wait for istio-policy and istio-telemetry, if they read the object; None: it was deleted."""
+    programs = programs_of(target.group)
+    if not programs:
+        return
+    left = platform.mixer.follow(programs, {name: version(found) if found else None}, timeout=timeout)
+    if left:
+        raise NotInForce(
+            f"{name}: in force at the proxies, but not in {', '.join(left)} yet",
+            remedy=f"see 'kubectl -n istio-system logs {left[0]}'",
+        )
 
 
 def explain(answer: dict[str, Any]) -> str:

@@ -171,10 +171,15 @@ def mesh_settings(mesh: Mesh, **changes: Any) -> Iterator[None]:
 
 
 def write_settings(mesh: Mesh, item: Obj, text: str, note: str | None) -> None:
-    """Write them, and a note at the Pods that read them: a kubelet brings the files of a Pod that changed
-    up to date at once, those of others within a minute or two.
-    """
+    """Write them, and have them shown at once to the Pods that read them."""
     mesh.api.patch(item, {"data": {"mesh": text}})
     for pod in mesh.pods(SYSTEM):
         if pod.labels.get("istio") in {"pilot", "mixer", "sidecar-injector"}:
-            mesh.api.patch(pod.item, {"metadata": {"annotations": {"test.meshwright.dev/settings": note}}})
+            show_volumes(pod, note)
+
+
+def show_volumes(pod: Pod, note: str | None) -> None:
+    """Bring a Pod's ConfigMaps and Secrets up to date. A kubelet does it at once for a Pod that changes, here
+    by a note on it (None takes it away), and for others within two minutes.
+    """
+    pod.api.patch(pod.item, {"metadata": {"annotations": {"test.meshwright.dev/volumes": note}}})

@@ -9,7 +9,7 @@ import yaml
 
 from e2e.conftest import EXTRA
 from e2e.load import everywhere
-from e2e.security import SYSTEM, identity, shake
+from e2e.security import SYSTEM, identity, shake, show_volumes
 from pytest_mesh import all_ok, eventually
 from pytest_mesh.authority import Authority, Pair, identity_of, serial_of, signed_by
 from pytest_mesh.demo import Weather
@@ -124,10 +124,17 @@ def test_a_pod_that_is_annotated_uses_its_secret(weather: Weather, plain: PodCli
     mesh.api.delete(
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "weather", "name": "istio.frontend"}}
     )
-    eventually(lambda: shake(plain, pod, 8080).leaf != first, 30)
+    eventually(lambda: changed(weather, first), 30)
+    show_volumes(pod, "another certificate")
+    eventually(lambda: shake(plain, pod, 8080).leaf != first, 120)
     assert serial_of(shake(plain, pod, 8080).leaf) == serial_of(
         classic_secret(weather, "frontend")["cert-chain.pem"]
     )
+
+
+def changed(weather: Weather, first: str) -> bool:
+    """Whether Citadel has written the Secret anew, with another certificate."""
+    return serial_of(classic_secret(weather, "frontend")["cert-chain.pem"]) != serial_of(first)
 
 
 # Renewal before the end.

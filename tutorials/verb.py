@@ -10,7 +10,7 @@ import typer
 
 from mesh.cli.errors import CommandError
 from mesh.cli.options import KubeconfigOption
-from tutorials.model import Lesson, Step, lessons
+from tutorials.model import FOLDER, Lesson, Step, lessons
 
 if TYPE_CHECKING:
     from pytest_mesh.demo import Weather
@@ -26,7 +26,7 @@ LessonArgument = Annotated[int, typer.Argument(metavar="LESSON", help="Its numbe
 def show_list(lang: LanguageOption = "") -> None:
     """List the lessons, and how far each is done."""
     done = progress()
-    for each in lessons(language=lang):
+    for each in spoken(lang):
         reached_now = min(done.get(each.name, 0), len(each.steps))
         print(f"{each.number:02}  {reached_now}/{len(each.steps)}  {each.title}")
 
@@ -95,9 +95,18 @@ def reset(lesson: LessonArgument, kubeconfig: KubeconfigOption = None) -> None:
     print(f"lesson {found.number} begins anew")
 
 
+def spoken(language: str) -> list[Lesson]:
+    """All lessons, in a language where they are translated; one that nobody writes is refused."""
+    known = sorted({path.suffixes[0][1:] for path in FOLDER.glob("[0-9][0-9]-*.*.md")})
+    if language and language not in known:
+        words = f"no lesson is translated into {language!r}"
+        raise CommandError(words, remedy=f"leave --lang out, or use one of: {', '.join(known)}", exit_code=2)
+    return lessons(language=language)
+
+
 def chosen(number: int, language: str = "") -> Lesson:
     """The lesson of a number."""
-    for each in lessons(language=language):
+    for each in spoken(language):
         if each.number == number:
             return each
     raise CommandError(f"there is no lesson {number}", remedy="meshctl learn list", exit_code=2)

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from mesh.cli.errors import CommandError
 from tutorials.compare import difference, normal
 from tutorials.model import LessonError, Step, lessons, parse
 from tutorials.runner import CannotTell, check
+from tutorials.verb import spoken
 
 pytestmark = pytest.mark.behaviour("H5")
 NOBODY: Any = SimpleNamespace(mesh=None)
@@ -102,3 +104,10 @@ def test_dots_stand_for_any_lines(said: str, came: str) -> None:
 
 def test_a_missing_line_is_told() -> None:
     assert "what came is" in difference("a\nb", "a")
+
+
+def test_a_language_that_nobody_writes_is_refused() -> None:
+    with pytest.raises(CommandError, match="no lesson is translated into 'xx'") as caught:
+        spoken("xx")
+    assert caught.value.remedy == "leave --lang out, or use one of: zh"
+    assert len(spoken("zh")) == len(spoken("")) == len(lessons())

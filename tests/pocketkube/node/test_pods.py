@@ -307,7 +307,7 @@ def test_commands_take_input_with_and_without_a_terminal(tmp_path: Path) -> None
     assert plain == [4, "one\ntwo\n", "problem\n"]
     assert code == 137
     assert any(word.startswith("/dev/pts/") for word in terminal)
-    assert terminal[-2:] == ["got", "one"]
+    assert "got one" in " ".join(terminal)  # the terminal's echo of "two" may come before or after it
 
 
 async def wants_an_unknown_image(node: Node) -> Any:
